@@ -1,0 +1,64 @@
+# `make` lists the targets. Everything is made inside .venv/, but for the Pulumi CLI, which is
+# taken from PATH or else built once under ~/.cache (see tools/pulumi_cli.py).
+
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+
+# What a target runs, it finds as a user does: the virtual environment first on PATH, then pulumi.
+PULUMI_BIN = $$($(BIN)/python tools/pulumi_cli.py)
+WITH_PULUMI = pulumi=$(PULUMI_BIN) && PATH="$$PWD/$(BIN):$$pulumi:$$PATH"
+
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+CODE = athena_session_provider tests tools benchmarks __main__.py
+
+.PHONY: help setup engine demo test lint format types unit bench constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/installed ## create .venv and install what the project needs
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	  f"Python 3.10 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12")'
+	@echo "Installing into $(VENV), which takes about a minute the first time..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --prefer-binary -c constraints.txt -e '.[aws,emulator,dev]'
+	@touch $@
+
+engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
+	@echo "Pulumi CLI: $(PULUMI_BIN)"
+
+demo: setup ## start a session on a local emulator with `pulumi up`, and end it again
+	@$(WITH_PULUMI) $(BIN)/python tools/demo.py
+
+test: setup lint types ## lint, type check and run every test
+	@$(WITH_PULUMI) $(BIN)/python -m pytest
+
+lint: setup ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: setup ## put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: setup ## check types
+	$(BIN)/mypy
+
+unit: setup ## run the fast tests, which need no Pulumi CLI
+	$(BIN)/python -m pytest -m "not engine"
+
+bench: setup ## measure how long a `pulumi up` takes
+	@for script in benchmarks/*.py; do $(WITH_PULUMI) $(BIN)/python "$$script" || exit; done
+
+constraints: ## resolve constraints.txt anew (needs uv)
+	@{ sed -n '/^#/p' constraints.txt; \
+	   uv pip compile -q --upgrade --universal --python-version 3.10 --no-header --no-annotate \
+	     --no-emit-index-url --extra aws --extra emulator --extra dev pyproject.toml; } \
+	 > constraints.new && mv constraints.new constraints.txt || { rm -f constraints.new; exit 1; }
+
+clean: ## remove .venv and what the tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
