@@ -1,0 +1,49 @@
+"""A local Amazon Athena with Spark sessions, for tests, demos and benchmarks.
+
+moto emulates Athena's work groups, S3, IAM and STS; it has no session operation.
+This adds them, on the same port, and keeps the service's contract:
+
+- Requests are validated by botocore's model, ranges, patterns and enums included.
+- A replayed ClientRequestToken gets the first response, however stale; the same
+  token with other parameters is refused. Ids and tokens are scoped by account and
+  region.
+- Sessions live by a clock: CREATING, CREATED, IDLE after `start_seconds`,
+  TERMINATED after the idle timeout. Terminated sessions stay readable.
+- Work groups: `spark` (PySpark engine version 3) and `spark-35` (Apache Spark
+  version 3.5) exist from the start, beside moto's `primary`, which is a SQL one.
+  Each engine refuses what the real one refuses.
+
+A test tells it what goes wrong (`inject`), moves its clock (`advance`), and asserts
+from its books (`calls`, `sessions`):
+
+>>> with Emulator(start_seconds=0.0) as emulator:
+...     emulator.inject("StartSession", "drop-after")
+...     ...
+...     assert len(emulator.live_sessions()) == 1
+
+`python -m athena_session_provider.emulator --port 5000` runs it as a process, which
+`EmulatorClient(url)` controls in the same way.
+
+Guessed, because no source says it: the texts of most messages, the order in which a
+request is checked beyond "model first", the default page size, the URL that
+GetSessionEndpoint returns (it leads nowhere), and the AthenaErrorCode of all but
+validation errors and mismatched tokens.
+"""
+
+from __future__ import annotations
+
+from .client import EmulatorClient, EmulatorError
+from .faults import KINDS
+from .records import Call, SessionRecord
+from .server import Emulator
+from .settings import Settings
+
+__all__ = [
+    "KINDS",
+    "Call",
+    "Emulator",
+    "EmulatorClient",
+    "EmulatorError",
+    "SessionRecord",
+    "Settings",
+]

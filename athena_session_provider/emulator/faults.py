@@ -1,0 +1,171 @@
+"""Faults that a test orders for calls to come, one at each call at most."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+
+from .errors import ServiceError
+from .validation import service_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .models import Scope
+
+KINDS = {
+    "drop-before": "close the connection without acting",
+    "drop-after": "act, then close the connection without an answer",
+    "reset": "reset the connection (TCP RST) without acting",
+    "throttle": "answer that the rate is exceeded, without acting",
+    "error": "answer with `code`, `message` and `status`, without acting",
+    "error-after": "act, then answer with `code`, `message` and `status`",
+    "slow": "wait `seconds`, then act and answer",
+    "slow-after": "act, wait `seconds`, then answer",
+    "access-denied": "answer that the user may not do this, without acting",
+    "fail-start": "start the session, and let it end FAILED because of `message`",
+    "expired-token": "answer that the credentials have expired, without acting",
+}
+ANY = "*"
+ACTS_FIRST = frozenset({"drop-after", "error-after", "slow-after"})
+
+
+class ConnectionDropped(Exception):  # noqa: N818 - what happened, not an error
+    """Raised through the WSGI stack: the client gets no answer."""
+
+    def __init__(self, *, reset: bool) -> None:
+        super().__init__()
+        self.reset = reset
+
+
+@dataclass
+class Fault:
+    """One order: which calls, what happens to them, how often."""
+
+    fault_id: int
+    operation: str
+    kind: str
+    times: int | None = 1
+    """How many calls; None is every one from now on."""
+    after: int = 0
+    """How many matching calls pass first."""
+    seconds: float = 0.0
+    """How long to wait, whatever the kind: before acting, or after it in the kinds
+    that act first."""
+    code: str | None = None
+    message: str | None = None
+    status: int | None = None
+    session_id: str | None = None
+    """Only calls that name this session."""
+    fired: int = 0
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what would never fire, which a test would take for success."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind {self.kind!r}; there are {', '.join(KINDS)}")
+        if self.operation != ANY and self.operation not in _operations():
+            raise ValueError(f"neither Athena nor STS has an operation {self.operation!r}")
+        if self.kind == "fail-start" and self.operation not in {ANY, "StartSession"}:
+            raise ValueError("fail-start is for StartSession only")
+        if (self.times is not None and self.times < 1) or self.after < 0:
+            raise ValueError("times must be at least 1 (or None for always), after at least 0")
+
+    def due(self, operation: str, parameters: Mapping[str, Any]) -> bool:
+        """Count a call if it matches, and say whether the fault is due at it."""
+        if self.operation not in {ANY, operation}:
+            return False
+        if self.kind == "fail-start" and operation != "StartSession":
+            return False
+        if self.session_id is not None and self.session_id not in _names(parameters):
+            return False
+        self.seen += 1
+        return self.seen > self.after and (self.times is None or self.fired < self.times)
+
+    def error(
+        self, service: str, operation: str, scope: Scope, work_group: str
+    ) -> ServiceError | None:
+        """Return the error that the fault answers with, or None if it has none."""
+        if self.kind == "throttle":
+            return self._throttled(service, operation)
+        if self.kind in {"error", "error-after"}:
+            code = self.code or "InternalServerException"
+            server_error = code == "InternalServerException"
+            return ServiceError(
+                code,
+                self.message or "Internal server error",
+                self.status or (500 if server_error else 400),
+            )
+        if self.kind == "access-denied":
+            resource = scope.arn(f"workgroup/{work_group}")
+            message = (
+                f"User: arn:{scope.partition}:iam::{scope.account_id}:user/emulator "
+                f"is not authorized to perform: {service}:{operation} on resource: "
+                f"{resource} because no identity-based policy allows the "
+                f"{service}:{operation} action"
+            )
+            return ServiceError("AccessDeniedException", self.message or message)
+        if self.kind == "expired-token":
+            message = "The security token included in the request is expired"
+            return ServiceError("ExpiredTokenException", self.message or message)
+        return None
+
+    def _throttled(self, service: str, operation: str) -> ServiceError:
+        code = self.code or "ThrottlingException"
+        if self.code is None and service == "athena":
+            model = service_model().operation_model(operation)
+            if any(e.name == "TooManyRequestsException" for e in model.error_shapes):
+                code = "TooManyRequestsException"
+        return ServiceError(code, self.message or "Rate exceeded", self.status or 400)
+
+
+class FaultPlan:
+    """The faults on order. The first that is due at a call is what happens to it."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._ids = itertools.count(1)
+        self._lock = Lock()
+
+    def add(self, operation: str, kind: str, **options: Any) -> int:
+        """Order a fault and return its id."""
+        with self._lock:
+            fault = Fault(next(self._ids), operation, kind, **options)
+            self._faults.append(fault)
+            return fault.fault_id
+
+    def take(self, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+        """Count a call in every fault, and return the one that is to happen."""
+        with self._lock:
+            due = [item for item in self._faults if item.due(operation, parameters)]
+            if not due:
+                return None
+            due[0].fired += 1
+            return due[0]
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        with self._lock:
+            self._faults.clear()
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return every order with how often it fired."""
+        with self._lock:
+            return [asdict(item) for item in self._faults]
+
+
+def _names(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    arn = parameters.get("ResourceARN")
+    of_arn = arn.rpartition("/session/")[2] if isinstance(arn, str) else None
+    return parameters.get("SessionId"), of_arn
+
+
+@cache
+def _operations() -> frozenset[str]:
+    sts = botocore.session.get_session().get_service_model("sts")
+    return frozenset(service_model().operation_names) | frozenset(sts.operation_names)

@@ -1,0 +1,46 @@
+"""The emulator's own books, which tests read instead of anybody's logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of Athena or STS that arrived, whatever became of it."""
+
+    service: str
+    """`athena` or `sts`."""
+    operation: str
+    parameters: dict[str, Any]
+    region: str
+    access_key_id: str
+    received_at: float
+    """Emulated time, in seconds since the epoch."""
+    status: int | None
+    """HTTP status of the answer; None where the client got none (yet)."""
+    error_code: str | None
+    created_session: bool
+    """Whether this call started a session: False for a replayed token."""
+    session_id: str | None
+    """The session that the call is about, where there is one."""
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One session. Times are emulated, in seconds since the epoch."""
+
+    session_id: str
+    work_group: str
+    region: str
+    account_id: str
+    state: str
+    state_change_reason: str | None
+    client_request_token: str | None
+    description: str | None
+    tags: dict[str, str]
+    started_at: float
+    ended_at: float | None
+    parameters: dict[str, Any]
+    """The StartSession request."""

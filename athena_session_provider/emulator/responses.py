@@ -1,0 +1,270 @@
+"""The operations: from the parameters of a request to the members of its response.
+
+Those that are not here (queries, catalogs, reservations) are moto's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import workgroups
+from .errors import InvalidRequestError, not_found
+from .models import Scope, Session, SessionStore, check_tag_count
+from .validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_ARN = re.compile(
+    r"arn:[^:]+:athena:(?P<region>[^:]*):(?P<account>[^:]*)"
+    r":workgroup/(?P<work_group>[^/]+)(?:/session/(?P<session>.+))?"
+)
+
+
+@dataclass
+class Request:
+    """One call of an operation, and what came of it."""
+
+    operation: str
+    parameters: dict[str, Any]
+    scope: Scope
+    fail_start: str | None = None
+    """The reason to let the session that this request starts end FAILED."""
+    created_session: bool = field(default=False, init=False)
+    session_id: str | None = field(default=None, init=False)
+
+
+class _Tags(Protocol):
+    def read(self) -> Mapping[str, str]: ...
+
+    def write(self, tags: Mapping[str, str]) -> None: ...
+
+
+class Operations:
+    """Everything the emulator answers itself, by the name of the operation."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        self._sessions = sessions
+        self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
+            "StartSession": self._start_session,
+            "GetSession": self._get_session,
+            "GetSessionStatus": self._get_session_status,
+            "GetSessionEndpoint": self._get_session_endpoint,
+            "ListSessions": self._list_sessions,
+            "TerminateSession": self._terminate_session,
+            "TagResource": self._tag_resource,
+            "UntagResource": self._untag_resource,
+            "ListTagsForResource": self._list_tags_for_resource,
+            "CreateWorkGroup": self._create_work_group,
+            "GetWorkGroup": self._get_work_group,
+            "ListWorkGroups": self._list_work_groups,
+            "UpdateWorkGroup": self._update_work_group,
+            "DeleteWorkGroup": self._delete_work_group,
+            "ListEngineVersions": self._list_engine_versions,
+        }
+
+    def handles(self, request: Request) -> bool:
+        """Whether a request is ours to answer, and not moto's."""
+        arn = request.parameters.get("ResourceARN")
+        if isinstance(arn, str) and not _ARN.fullmatch(arn):
+            # moto tags its own resources, such as data catalogs.
+            return False
+        return request.operation in self._handlers
+
+    def handle(self, request: Request) -> dict[str, Any]:
+        """Answer a request; an error of the service is raised as ServiceError."""
+        if message := validate(request.operation, request.parameters):
+            raise InvalidRequestError(message)
+        with self._sessions.lock:
+            return self._handlers[request.operation](request)
+
+    # Sessions
+
+    def _start_session(self, request: Request) -> dict[str, Any]:
+        sessions, parameters, scope = (
+            self._sessions,
+            request.parameters,
+            request.scope,
+        )
+        sessions.throttle_start()
+        # Before anything that can change in time: a replay is answered alike even
+        # when the session is dead and its work group is gone.
+        if response := sessions.replay(scope, parameters):
+            request.session_id = response["SessionId"]
+            return response
+        work_group = workgroups.get(scope, parameters["WorkGroup"])
+        if not work_group.is_spark:
+            raise InvalidRequestError("Workgroup EngineVersion is not Spark.")
+        if work_group.state != "ENABLED":
+            raise InvalidRequestError(f"WorkGroup {work_group.name} is disabled.")
+        session = sessions.start(scope, work_group, parameters, request.fail_start)
+        request.created_session = True
+        request.session_id = session.session_id
+        response = {"SessionId": session.session_id, "State": session.state}
+        sessions.remember(scope, parameters, response)
+        return response
+
+    def _get_session(self, request: Request) -> dict[str, Any]:
+        session = self._session(request)
+        parameters, work_group = session.parameters, session.work_group
+        location = work_group.output_location
+        members = {
+            "SessionId": session.session_id,
+            "Description": parameters.get("Description"),
+            "WorkGroup": work_group.name,
+            "EngineVersion": work_group.engine_version,
+            "EngineConfiguration": parameters["EngineConfiguration"],
+            "NotebookVersion": parameters.get("NotebookVersion"),
+            "MonitoringConfiguration": parameters.get("MonitoringConfiguration"),
+            "SessionConfiguration": _present(
+                {
+                    "ExecutionRole": parameters.get("ExecutionRole") or work_group.execution_role,
+                    "WorkingDirectory": location and f"{location.rstrip('/')}/{session.session_id}",
+                    "IdleTimeoutSeconds": session.idle_timeout_minutes * 60,
+                    "SessionIdleTimeoutInMinutes": session.idle_timeout_minutes,
+                }
+            ),
+            "Status": _status(session),
+            "Statistics": {
+                "DpuExecutionInMillis": session.dpu_milliseconds(self._sessions.clock.now())
+            },
+        }
+        return _present(members)
+
+    def _get_session_status(self, request: Request) -> dict[str, Any]:
+        session = self._session(request)
+        return {"SessionId": session.session_id, "Status": _status(session)}
+
+    def _get_session_endpoint(self, request: Request) -> dict[str, Any]:
+        return self._sessions.endpoint(self._session(request))
+
+    def _list_sessions(self, request: Request) -> dict[str, Any]:
+        workgroups.get(request.scope, request.parameters["WorkGroup"])
+        page, token = self._sessions.page(request.scope, request.parameters)
+        return _present({"Sessions": [_summary(item) for item in page], "NextToken": token})
+
+    def _terminate_session(self, request: Request) -> dict[str, Any]:
+        session = self._session(request)
+        self._sessions.terminate(session, "Session terminated by user request")
+        return {"State": session.state}
+
+    def _session(self, request: Request) -> Session:
+        request.session_id = request.parameters["SessionId"]
+        return self._sessions.get(request.scope, request.parameters["SessionId"])
+
+    # Tags
+
+    def _tag_resource(self, request: Request) -> dict[str, Any]:
+        tags = self._tags(request)
+        changed = {
+            **tags.read(),
+            **{tag["Key"]: tag.get("Value", "") for tag in request.parameters["Tags"]},
+        }
+        check_tag_count(changed)
+        tags.write(changed)
+        return {}
+
+    def _untag_resource(self, request: Request) -> dict[str, Any]:
+        tags, keys = self._tags(request), request.parameters["TagKeys"]
+        tags.write({key: item for key, item in tags.read().items() if key not in keys})
+        return {}
+
+    def _list_tags_for_resource(self, request: Request) -> dict[str, Any]:
+        tags = self._tags(request).read()
+        return {"Tags": [{"Key": key, "Value": tags[key]} for key in sorted(tags)]}
+
+    def _tags(self, request: Request) -> _Tags:
+        arn, scope = request.parameters["ResourceARN"], request.scope
+        match = _ARN.fullmatch(arn)
+        if not match or (match["region"], match["account"]) != (
+            scope.region,
+            scope.account_id,
+        ):
+            raise not_found(arn)
+        if match["session"] is None:
+            return workgroups.WorkGroupTags(scope, match["work_group"])
+        session = self._sessions.find(scope, match["session"])
+        if session is None or session.arn != arn:
+            raise not_found(arn)
+        request.session_id = session.session_id
+        return _SessionTags(session)
+
+    # Work groups
+
+    def _create_work_group(self, request: Request) -> dict[str, Any]:
+        now = self._sessions.clock.now()
+        workgroups.create(request.scope, request.parameters, now)
+        return {}
+
+    def _get_work_group(self, request: Request) -> dict[str, Any]:
+        name = request.parameters["WorkGroup"]
+        return {"WorkGroup": workgroups.describe(request.scope, name)}
+
+    def _list_work_groups(self, request: Request) -> dict[str, Any]:
+        return {"WorkGroups": workgroups.summaries(request.scope)}
+
+    def _update_work_group(self, request: Request) -> dict[str, Any]:
+        workgroups.update(request.scope, request.parameters)
+        return {}
+
+    def _delete_work_group(self, request: Request) -> dict[str, Any]:
+        workgroups.delete(request.scope, request.parameters, self._sessions)
+        return {}
+
+    def _list_engine_versions(self, _: Request) -> dict[str, Any]:
+        return {
+            "EngineVersions": [
+                {
+                    "SelectedEngineVersion": name,
+                    "EffectiveEngineVersion": (workgroups.SQL_ENGINE if name == "AUTO" else name),
+                }
+                for name in workgroups.ENGINE_VERSIONS
+            ]
+        }
+
+
+class _SessionTags:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def read(self) -> Mapping[str, str]:
+        return dict(self._session.tags)
+
+    def write(self, tags: Mapping[str, str]) -> None:
+        self._session.tags = dict(tags)
+
+
+def _status(session: Session) -> dict[str, Any]:
+    return _present(
+        {
+            "StartDateTime": session.started_at,
+            "LastModifiedDateTime": session.modified_at,
+            "EndDateTime": session.ended_at,
+            "IdleSinceDateTime": session.idle_since,
+            "State": session.state,
+            "StateChangeReason": session.state_change_reason,
+        }
+    )
+
+
+def _summary(session: Session) -> dict[str, Any]:
+    engine = session.work_group.engine_version
+    return _present(
+        {
+            "SessionId": session.session_id,
+            "Description": session.parameters.get("Description"),
+            "EngineVersion": {
+                "SelectedEngineVersion": engine,
+                "EffectiveEngineVersion": engine,
+            },
+            "NotebookVersion": session.parameters.get("NotebookVersion"),
+            "Status": _status(session),
+        }
+    )
+
+
+def _present(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the members that have no value, as the service does."""
+    return {name: value for name, value in members.items() if value is not None}
