@@ -1,0 +1,292 @@
+"""Every error that this package raises, as one family.
+
+::
+
+    AthenaSessionError
+    ├── ConfigurationError           the stack's or the resource's AWS settings do not do
+    │   ├── MissingRegionError
+    │   ├── MissingCredentialsError
+    │   └── WrongAccountError        the credentials are of another account than the session
+    ├── InvalidArgumentError         an argument that the API model refuses
+    ├── EndpointUnreachableError     no answer from the service
+    ├── ServiceError                 the service answered with an error
+    │   ├── InternalServiceError     HTTP 5xx
+    │   ├── AccessDeniedError
+    │   ├── ExpiredCredentialsError
+    │   ├── WorkGroupNotFoundError
+    │   ├── NotASparkWorkGroupError
+    │   ├── SessionNotFoundError
+    │   ├── InvalidRequestError
+    │   ├── TokenReusedError         a ClientRequestToken was sent with other parameters
+    │   └── CapacityError            worth waiting for
+    │       ├── ThrottledError
+    │       ├── QuotaExceededError
+    │       └── NoCapacityError
+    ├── UnexpectedStateError         a state that this package does not know
+    ├── SessionDiedError             the session ended while it was waited for
+    ├── AdoptionError                the session to take over cannot be taken over
+    ├── WaitTimeoutError
+    └── CancelledError               the engine asked us to stop
+
+The message of each is one paragraph: what was tried and where, what the service answered, and
+what to do about it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+class AthenaSessionError(Exception):
+    """Base of the family; its text is meant to be shown as it is, without a traceback."""
+
+    outcome: str = ""
+    """What became of the session that the failed operation had started; part of the text."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.outcome}".strip()
+
+
+class ConfigurationError(AthenaSessionError):
+    """The AWS settings of the stack, the resource or the environment do not do."""
+
+
+class MissingRegionError(ConfigurationError):
+    """No region is set anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No AWS region is set. Run `pulumi config set aws:region <region>`, or set the "
+            "environment variable AWS_REGION, or a region in the AWS profile."
+        )
+
+
+class MissingCredentialsError(ConfigurationError):
+    """boto3 found no credentials, or only a part of them."""
+
+    def __init__(self, region: str, detail: str) -> None:
+        super().__init__(
+            f"No usable AWS credentials for region {region} ({detail}). Set `aws:profile`, or "
+            "`aws:accessKey` and `aws:secretKey` (with --secret), in the stack's configuration, "
+            "or give credentials in any way that the AWS SDK for Python reads."
+        )
+
+
+class WrongAccountError(ConfigurationError):
+    """The session lives in an account that the credentials are not of."""
+
+    def __init__(self, session_id: str, *, expected: str, actual: str) -> None:
+        self.session_id = session_id
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"Session {session_id} was started in account {expected}, but the credentials in use "
+            f"are of account {actual}, so nothing can be said about it. Use credentials of "
+            f"account {expected}; to give the session up, run `pulumi state delete` on it."
+        )
+
+
+class InvalidArgumentError(AthenaSessionError):
+    """An argument that botocore's model of the API refuses."""
+
+
+class EndpointUnreachableError(AthenaSessionError):
+    """The service could not be reached, or did not answer in time."""
+
+    def __init__(
+        self, operation: str, *, region: str, endpoint: str, detail: str, may_have_acted: bool
+    ) -> None:
+        self.operation = operation
+        self.region = region
+        self.endpoint = endpoint
+        self.may_have_acted = may_have_acted
+        super().__init__(
+            f"{operation} in region {region} got no answer from {endpoint}: {detail}. Check the "
+            "network, the region's name and, if you set it, `aws:endpoints`; then run the command "
+            "again."
+        )
+
+
+@dataclass(frozen=True)
+class ServiceAnswer:
+    """An error as the service gave it, and what it answered to."""
+
+    operation: str
+    """Name of the API operation, such as ``StartSession``."""
+    region: str
+    subject: str
+    """What the operation was about: "work group spark" or "session 1234-..."."""
+    code: str
+    message: str
+    request_id: str
+
+
+class ServiceError(AthenaSessionError):
+    """The service answered with an error that has no class of its own."""
+
+    remedy = "If it stays, look the code up in the Athena API reference for this operation."
+
+    def __init__(self, answer: ServiceAnswer) -> None:
+        self.answer = answer
+        request_id = f", request id {answer.request_id}" if answer.request_id else ""
+        super().__init__(
+            f"{answer.operation} for {answer.subject} in region {answer.region} was refused: "
+            f"{answer.message.rstrip('.')} ({answer.code}{request_id}). {self.remedy}"
+        )
+
+
+class InternalServiceError(ServiceError):
+    """The service failed (HTTP 5xx); it may have done what it was asked for all the same."""
+
+    remedy = "Run the command again: what was begun is taken up where it stands."
+
+
+class AccessDeniedError(ServiceError):
+    """The credentials lack a permission."""
+
+    def __init__(self, answer: ServiceAnswer) -> None:
+        # The service names the action, which need not be the operation's (iam:PassRole).
+        named = re.search(r"perform: ([\w-]+:\w+)", answer.message)
+        self.action = named.group(1) if named else f"athena:{answer.operation}"
+        self.remedy = f"Allow the IAM action {self.action} for the credentials in use."
+        super().__init__(answer)
+
+
+class ExpiredCredentialsError(ServiceError):
+    """The credentials are expired or unknown to AWS."""
+
+    remedy = "Renew the credentials (for example `aws sso login`) and run the command again."
+
+
+class WorkGroupNotFoundError(ServiceError):
+    """The work group does not exist in this account and region."""
+
+    remedy = (
+        "Check the work group's name, the region and the account: "
+        "`aws athena list-work-groups` shows what there is."
+    )
+
+
+class NotASparkWorkGroupError(ServiceError):
+    """The work group runs SQL, not Spark."""
+
+    remedy = (
+        "Use a work group whose analytics engine is Apache Spark "
+        "(engine version `PySpark engine version 3` or `Apache Spark version 3.5`)."
+    )
+
+
+class SessionNotFoundError(ServiceError):
+    """The service does not know the session."""
+
+    remedy = "It may have been started in another region or account."
+
+
+class InvalidRequestError(ServiceError):
+    """The service refuses the parameters."""
+
+    remedy = (
+        "Correct the argument that the service names. Work groups of `Apache Spark version 3.5` "
+        "refuse DPU sizes and spark_properties and take classifications; those of "
+        "`PySpark engine version 3` the other way round."
+    )
+
+
+class TokenReusedError(ServiceError):
+    """The ClientRequestToken was used before with other parameters."""
+
+    remedy = (
+        "A session was started for this resource with other parameters that are not part of the "
+        "state. Change the resource's `triggers` to start a new one, and end the other one if it "
+        "still runs."
+    )
+
+
+class CapacityError(ServiceError):
+    """Refused for now; the same request may be accepted later."""
+
+    remedy = "Run the command again later."
+
+
+class ThrottledError(CapacityError):
+    """More requests per second than the account may make."""
+
+    remedy = "The account's request rate is used up: run the command again later."
+
+
+class QuotaExceededError(CapacityError):
+    """The account's or the work group's number of sessions is used up."""
+
+    remedy = (
+        "End sessions that are not needed, or ask for a higher quota of active sessions for "
+        "Athena in Service Quotas."
+    )
+
+
+class NoCapacityError(CapacityError):
+    """The service has no capacity for the session at present."""
+
+    remedy = "Try again later, with fewer DPUs, or in another region."
+
+
+class UnexpectedStateError(AthenaSessionError):
+    """The service named a state that the API did not have when this package was made."""
+
+    def __init__(self, session_id: str, *, state: str) -> None:
+        self.session_id = session_id
+        self.state = state
+        super().__init__(
+            f"Session {session_id} is in the state {state}, which this version of "
+            "athena-session-provider does not know. Upgrade the package."
+        )
+
+
+class SessionDiedError(AthenaSessionError):
+    """The session ended while it was waited for."""
+
+    def __init__(self, session_id: str, *, region: str, state: str, reason: str) -> None:
+        self.session_id = session_id
+        self.state = state
+        self.reason = reason
+        super().__init__(
+            f"Session {session_id} in region {region} is {state} and never became IDLE: "
+            f"{reason or 'the service gave no reason'}. Correct the cause and run the command "
+            "again; a new session will be started."
+        )
+
+
+class AdoptionError(AthenaSessionError):
+    """The session named by adopt_session_id cannot be taken over."""
+
+
+class WaitTimeoutError(AthenaSessionError):
+    """A session did not reach a state before its deadline."""
+
+    def __init__(  # noqa: PLR0913 - the facts that the message is built from
+        self,
+        session_id: str,
+        *,
+        region: str,
+        wanted: str,
+        state: str,
+        timeout_seconds: float,
+        reason: str = "",
+    ) -> None:
+        self.session_id = session_id
+        self.wanted = wanted
+        self.state = state
+        self.timeout_seconds = timeout_seconds
+        detail = f": {reason}" if reason else ""
+        super().__init__(
+            f"Session {session_id} in region {region} was still {state} after "
+            f"{timeout_seconds:g} seconds, waiting for {wanted}{detail}. "
+            "`custom_timeouts` of the resource sets how long to wait."
+        )
+
+
+class CancelledError(AthenaSessionError):
+    """The engine asked its providers to stop (Ctrl-C)."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped waiting, because the command was cancelled.")

@@ -1,0 +1,170 @@
+"""What Pulumi's Python host of dynamic providers lacks, and how it is had all the same.
+
+The host (``pulumi.dynamic.__main__`` of the SDK) runs a provider on four threads, shows every
+exception with its traceback, ignores the engine's Cancel and has no way to show progress. The
+public interface of dynamic providers does not reach any of these, so this module, and only this
+one, uses details of the host that Pulumi may change:
+
+=====================  ============================================  ===========================
+what is wanted         the detail relied on                          without it
+=====================  ============================================  ===========================
+more than 4 sessions   the worker thread's ThreadPoolExecutor is     4 at a time
+at once                the first argument of its thread target, and
+                       its ``_max_workers`` may grow
+progress, warnings     the engine's address is the last argument     no status, and warnings on
+                       of the process; ``Engine.Log``                standard error
+errors as sentences    ``__main__`` looks ``traceback.format_exc``   errors with a traceback
+                       up when an exception is to be shown
+Ctrl-C stops waiting   the servicer's ``Cancel`` is a plain Python   the wait goes on until the
+                       function of ``__main__``                      engine ends the process
+=====================  ============================================  ===========================
+
+Each function returns whether it worked, and does nothing outside of the host.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+import types
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from athena_session_provider.errors import AthenaSessionError
+
+THREADS = 256
+"""Sessions that one provider process works on at the same time; a waiting thread costs little."""
+
+cancelled = threading.Event()
+"""Set once the engine has asked its providers to stop."""
+
+_SERVICER = "DynamicResourceProviderServicer"
+
+
+def prepare() -> None:
+    """Adapt the host that this process is, if it is one. Safe to call again."""
+    widen_thread_pool()
+    show_errors_as_sentences()
+    listen_for_cancel()
+
+
+def is_host() -> bool:
+    """Whether this process is Pulumi's host of dynamic providers."""
+    return hasattr(sys.modules.get("__main__"), _SERVICER)
+
+
+def widen_thread_pool() -> bool:
+    """Let the pool of the thread that we are called on grow to THREADS."""
+    pool = _thread_pool(threading.current_thread())
+    if pool is None:
+        return False
+    pool._max_workers = max(pool._max_workers, THREADS)  # noqa: SLF001 - see the module's text
+    return True
+
+
+def _thread_pool(thread: threading.Thread) -> Any:
+    """Give the executor whose worker a thread is; None for any other thread."""
+    for argument in getattr(thread, "_args", None) or ():
+        # concurrent.futures hands its workers a weak reference to the executor.
+        pool = argument() if isinstance(argument, weakref.ref) else argument
+        if isinstance(pool, ThreadPoolExecutor) and isinstance(
+            getattr(pool, "_max_workers", None), int
+        ):
+            return pool
+    return None
+
+
+def show_errors_as_sentences() -> bool:
+    """Make the host show our own errors by their message; every other keeps its traceback."""
+    main = sys.modules.get("__main__")
+    if not is_host() or getattr(main, "traceback", None) is not traceback:
+        return False
+    view = types.ModuleType("traceback")
+    view.__dict__.update(traceback.__dict__)
+    view.format_exc = format_exception  # type: ignore[attr-defined]
+    main.traceback = view  # type: ignore[union-attr]
+    return True
+
+
+def format_exception() -> str:
+    """Give the text to show for the exception that is being handled."""
+    error = sys.exc_info()[1]
+    if isinstance(error, AthenaSessionError):
+        return str(error)
+    return traceback.format_exc()
+
+
+def listen_for_cancel() -> bool:
+    """Have ``cancelled`` set when the engine calls Cancel.
+
+    gRPC holds the servicer's bound method already, so replacing the attribute would change
+    nothing; the function behind it is given other code instead.
+    """
+    cancel = getattr(getattr(sys.modules.get("__main__"), _SERVICER, None), "Cancel", None)
+    if not isinstance(cancel, types.FunctionType) or cancel.__closure__:
+        return False
+    cancel.__code__ = _cancel.__code__
+    return True
+
+
+def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - gRPC's signature
+    # Runs with the globals of the host's module, hence the imports.
+    from google.protobuf import empty_pb2
+
+    from athena_session_provider import host
+
+    host.cancelled.set()
+    return empty_pb2.Empty()
+
+
+def show_status(urn: str, message: str) -> None:
+    """Show a message in the status column of a resource until the next one replaces it."""
+    _log("INFO", urn, message, ephemeral=True)
+
+
+def warn(urn: str, message: str) -> None:
+    """Show a warning that stays in the diagnostics of a resource."""
+    if not _log("WARNING", urn, message, ephemeral=False):
+        sys.stderr.write(f"warning: {message}\n")
+
+
+def _log(severity: str, urn: str, message: str, *, ephemeral: bool) -> bool:
+    import grpc
+    from pulumi.runtime.proto import engine_pb2
+
+    try:
+        stub = _engine()
+        if stub is None:
+            return False
+        stub.Log(
+            engine_pb2.LogRequest(
+                severity=engine_pb2.LogSeverity.Value(severity),
+                message=message,
+                urn=urn,
+                ephemeral=ephemeral,
+            ),
+            timeout=5,
+        )
+    except grpc.RpcError:
+        return False
+    return True
+
+
+_engine_lock = threading.Lock()
+_engine_stubs: list[Any] = []
+
+
+def _engine() -> Any:
+    """Connect to the engine once; None where its address is not known."""
+    import grpc
+    from pulumi.runtime.proto import engine_pb2_grpc
+
+    address = sys.argv[-1] if is_host() else ""
+    if ":" not in address:
+        return None
+    with _engine_lock:
+        if not _engine_stubs:
+            _engine_stubs.append(engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)))
+        return _engine_stubs[0]

@@ -1,0 +1,337 @@
+"""Start or take up a session, wait for it, and end it.
+
+The rule that makes a start safe: ``client_request_token`` gives the same token for the same
+resource, request and generation, in every process. So whoever starts a session asks what the
+token gave: a session that is alive is ours, from a start that was interrupted or whose answer
+was lost; one that is dead has used its token up, and the next generation is tried.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from athena_session_provider.client import Athena, SessionDetails, SessionStatus, session_arn
+from athena_session_provider.errors import (
+    AdoptionError,
+    AthenaSessionError,
+    ServiceError,
+    SessionDiedError,
+    SessionNotFoundError,
+    WaitTimeoutError,
+    WrongAccountError,
+)
+from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
+from athena_session_provider.token import Identity, client_request_token
+from athena_session_provider.waiting import Deadline, is_passing, persist, poll_interval
+
+if TYPE_CHECKING:
+    from athena_session_provider.client import StartedSession
+
+GENERATION_TAG = "athena-session-provider:generation"
+"""Tag of the first session of a resource, long dead, that tells how far the tokens are used up.
+
+It spares a resource that is made for the hundredth time from asking about ninety-nine dead
+sessions. It is a hint only: without it, or without permission for tags, the dead are counted.
+"""
+
+CLEANUP_SECONDS = 60.0
+"""How long a start that is given up waits for its session to be terminated."""
+
+NEW_SESSION_SECONDS = 3.0
+"""How long a session id that StartSession gave may be unknown to GetSessionStatus."""
+
+# The Date header has whole seconds.
+_HTTP_DATE_RESOLUTION = datetime.timedelta(seconds=2)
+
+Progress = Callable[[str], None]
+"""Told, in a few words, what is being waited for."""
+
+
+def no_progress(_message: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A ClientRequestToken that gave a live session."""
+
+    client_request_token: str
+    session_id: str
+
+
+def start_session(
+    athena: Athena,
+    identity: Identity,
+    request: Mapping[str, Any],
+    *,
+    deadline: Deadline,
+    progress: Progress = no_progress,
+) -> Token:
+    """Start a session, or take up the one that was started for this resource and still lives.
+
+    Raises SessionDiedError where the session that it started failed at once, CapacityError where
+    the service had no room until the deadline, and every other ServiceError as it is.
+    """
+    generation = 0
+    first: str | None = None
+    while True:
+        token = client_request_token(identity, request, generation)
+        began = deadline.clock.monotonic()
+        started = _start(athena, request, token, deadline, progress)
+        took = datetime.timedelta(seconds=deadline.clock.monotonic() - began)
+        status = _status_of_new(athena, started.session_id, deadline)
+        if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
+            if first is not None:
+                _remember_generation(athena, request["WorkGroup"], first, generation)
+            return Token(token, started.session_id)
+        if status is not None and _failed_just_now(status, started, took):
+            raise SessionDiedError(
+                status.session_id,
+                region=athena.region,
+                state=status.state.value,
+                reason=status.reason,
+            )
+        if first is None:
+            first = started.session_id
+            generation = _remembered_generation(athena, request["WorkGroup"], first)
+        else:
+            generation += 1
+
+
+def _start(
+    athena: Athena,
+    request: Mapping[str, Any],
+    token: str,
+    deadline: Deadline,
+    progress: Progress,
+) -> StartedSession:
+    def waiting(error: AthenaSessionError) -> None:
+        detail = error.answer.message if isinstance(error, ServiceError) else "no answer"
+        progress(f"waiting to start: {detail}")
+
+    return persist(lambda: athena.start_session(request, token), deadline, waiting)
+
+
+def _status_of_new(athena: Athena, session_id: str, deadline: Deadline) -> SessionStatus | None:
+    """Ask for the state of a session that may be so new that not every answer knows of it.
+
+    None where the service has forgotten the session that it gave for the token.
+    """
+    known_by = Deadline.after(NEW_SESSION_SECONDS, deadline.clock)
+    while True:
+        try:
+            return persist(lambda: athena.get_session_status(session_id), deadline)
+        except SessionNotFoundError:
+            if known_by.passed():
+                return None
+            known_by.sleep(poll_interval(0))
+
+
+def _failed_just_now(
+    status: SessionStatus, started: StartedSession, took: datetime.timedelta
+) -> bool:
+    """Tell a start of ours that failed at once from one that failed in an earlier run.
+
+    Both times are the service's own, so that this machine's clock does not matter.
+    """
+    if status.state not in (SessionState.FAILED, SessionState.DEGRADED):
+        return False
+    if status.started_at is None or started.answered_at is None:
+        return False
+    return status.started_at >= started.answered_at - took - _HTTP_DATE_RESOLUTION
+
+
+def _remembered_generation(athena: Athena, work_group: str, first: str) -> int:
+    arn = session_arn(athena, work_group, first)
+    if arn is None:
+        return 1
+    try:
+        remembered = athena.list_tags(arn).get(GENERATION_TAG, "")
+    except ServiceError:
+        return 1
+    return int(remembered) if remembered.isascii() and remembered.isdigit() else 1
+
+
+def _remember_generation(athena: Athena, work_group: str, first: str, generation: int) -> None:
+    arn = session_arn(athena, work_group, first)
+    if arn is None:
+        return
+    try:
+        athena.tag_resource(arn, {GENERATION_TAG: str(generation)})
+    except ServiceError:
+        # Merely slower next time; a role without athena:TagResource is a good role.
+        return
+
+
+def wait_until_ready(
+    athena: Athena,
+    session_id: str,
+    *,
+    deadline: Deadline,
+    progress: Progress = no_progress,
+) -> SessionStatus:
+    """Wait until a session takes calculations: IDLE, or BUSY with one.
+
+    Raises SessionDiedError, WaitTimeoutError, CancelledError.
+    """
+    began = deadline.clock.monotonic()
+    reason = ""
+    state: SessionState | None = None
+    while True:
+        waited = deadline.clock.monotonic() - began
+        try:
+            status = athena.get_session_status(session_id)
+        except AthenaSessionError as exc:
+            if not is_passing(exc):
+                raise
+            reason = str(exc)
+        else:
+            reason, state = status.reason, status.state
+            if VERDICTS[state] is Verdict.READY:
+                return status
+            if VERDICTS[state] is Verdict.DEAD:
+                raise SessionDiedError(
+                    session_id, region=athena.region, state=state.value, reason=reason
+                )
+        shown = state.value if state else "of unknown state"
+        if deadline.passed():
+            raise WaitTimeoutError(
+                session_id,
+                region=athena.region,
+                wanted=SessionState.IDLE.value,
+                state=shown,
+                timeout_seconds=deadline.timeout_seconds,
+                reason=reason,
+            )
+        progress(f"{shown} for {waited:.0f}s")
+        deadline.sleep(poll_interval(waited))
+
+
+def terminate_session(
+    athena: Athena,
+    session_id: str,
+    *,
+    deadline: Deadline,
+    progress: Progress = no_progress,
+    account_id: str | None = None,
+) -> None:
+    """Terminate a session and wait until it has ended. One that is gone already is a success.
+
+    ``account_id`` is the account that the session was started in, if known.
+
+    Raises WaitTimeoutError, CancelledError, WrongAccountError, and ServiceError as it is.
+    """
+    began = deadline.clock.monotonic()
+    try:
+        persist(lambda: athena.terminate_session(session_id), deadline)
+        while True:
+            status = persist(lambda: athena.get_session_status(session_id), deadline)
+            if status.state in ENDED:
+                return
+            if deadline.passed():
+                raise WaitTimeoutError(
+                    session_id,
+                    region=athena.region,
+                    wanted=SessionState.TERMINATED.value,
+                    state=status.state.value,
+                    timeout_seconds=deadline.timeout_seconds,
+                    reason=status.reason,
+                )
+            waited = deadline.clock.monotonic() - began
+            progress(f"{status.state.value} for {waited:.0f}s")
+            deadline.sleep(poll_interval(waited))
+    except SessionNotFoundError:
+        require_account(athena, session_id, account_id)
+
+
+def require_account(athena: Athena, session_id: str, account_id: str | None) -> None:
+    """Make sure that "not found" was said by the account that the session was started in.
+
+    Raises WrongAccountError. Where either account is not known, the answer is believed.
+    """
+    if account_id is not None and athena.account_id not in (None, account_id):
+        raise WrongAccountError(session_id, expected=account_id, actual=str(athena.account_id))
+
+
+def create(
+    athena: Athena,
+    identity: Identity,
+    request: Mapping[str, Any],
+    *,
+    deadline: Deadline,
+    cleanup: Callable[[], Deadline],
+    progress: Progress = no_progress,
+) -> tuple[Token, SessionDetails]:
+    """Start a session and wait until it takes calculations.
+
+    If that cannot be had, the session is terminated before the error is raised, since nobody
+    else would know of it. ``cleanup`` gives the deadline of that.
+    """
+    token = start_session(athena, identity, request, deadline=deadline, progress=progress)
+    try:
+        wait_until_ready(athena, token.session_id, deadline=deadline, progress=progress)
+        return token, persist(lambda: athena.get_session(token.session_id), deadline)
+    except AthenaSessionError as exc:
+        exc.outcome = give_up(athena, token.session_id, cleanup())
+        raise
+    except BaseException:
+        give_up(athena, token.session_id, cleanup())
+        raise
+
+
+def give_up(athena: Athena, session_id: str, deadline: Deadline) -> str:
+    """Terminate the session of a start that failed; tell what came of it in a sentence."""
+    try:
+        terminate_session(athena, session_id, deadline=deadline)
+    except WaitTimeoutError as exc:
+        if exc.state == SessionState.TERMINATING:
+            return f"Session {session_id} is being terminated."
+        failure = str(exc)
+    except AthenaSessionError as exc:
+        failure = str(exc)
+    else:
+        return f"Session {session_id} was terminated."
+    return (
+        f"Session {session_id} could not be terminated: {failure} End it with `aws athena "
+        f"terminate-session --session-id {session_id} --region {athena.region}`, or run "
+        "`pulumi up` again, which takes it up."
+    )
+
+
+def adopt_session(
+    athena: Athena,
+    session_id: str,
+    work_group: str,
+    *,
+    deadline: Deadline,
+    progress: Progress = no_progress,
+) -> SessionDetails:
+    """Take over a session that runs already. It is left alone if that cannot be done.
+
+    Raises AdoptionError where it is unknown, dead or in another work group.
+    """
+    try:
+        details = persist(lambda: athena.get_session(session_id), deadline)
+    except SessionNotFoundError as exc:
+        message = f"adopt_session_id names a session that does not exist: {exc}"
+        raise AdoptionError(message) from exc
+    if details.work_group != work_group:
+        message = (
+            f"Session {session_id} runs in work group {details.work_group}, not in {work_group}: "
+            "set work_group to where it runs."
+        )
+        raise AdoptionError(message)
+    if VERDICTS[details.status.state] is Verdict.DEAD:
+        message = (
+            f"Session {session_id} cannot be taken over, since it is {details.status.state.value} "
+            f"({details.status.reason or 'no reason given'}). Remove adopt_session_id to start a "
+            "new one."
+        )
+        raise AdoptionError(message)
+    if VERDICTS[details.status.state] is Verdict.READY:
+        return details
+    wait_until_ready(athena, session_id, deadline=deadline, progress=progress)
+    return persist(lambda: athena.get_session(session_id), deadline)

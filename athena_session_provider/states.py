@@ -1,0 +1,61 @@
+"""The states of an Athena session and what each of them means to us.
+
+Source: API member ``SessionState`` of Amazon Athena (2017-05-18).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class SessionState(str, Enum):
+    """``SessionStatus.State``. A test holds the members against botocore's model."""
+
+    CREATING = "CREATING"
+    """The session is being started, including acquiring resources."""
+    CREATED = "CREATED"
+    """The session has been started, but does not accept calculations yet."""
+    IDLE = "IDLE"
+    """The session is able to accept a calculation."""
+    BUSY = "BUSY"
+    """The session runs a calculation."""
+    TERMINATING = "TERMINATING"
+    """The session is shutting down."""
+    TERMINATED = "TERMINATED"
+    """The session and its resources are no longer running."""
+    DEGRADED = "DEGRADED"
+    """The session has no healthy coordinators."""
+    FAILED = "FAILED"
+    """Due to a failure, the session and its resources are no longer running."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Verdict(Enum):
+    """What a state means for somebody who waits for, or relies on, a session."""
+
+    PENDING = "pending"
+    """It will be usable; keep waiting."""
+    READY = "ready"
+    """It takes calculations, or is running one."""
+    DEAD = "dead"
+    """It will never take a calculation again."""
+
+
+VERDICTS: dict[SessionState, Verdict] = {
+    SessionState.CREATING: Verdict.PENDING,
+    SessionState.CREATED: Verdict.PENDING,
+    SessionState.IDLE: Verdict.READY,
+    SessionState.BUSY: Verdict.READY,
+    SessionState.TERMINATING: Verdict.DEAD,
+    SessionState.TERMINATED: Verdict.DEAD,
+    SessionState.DEGRADED: Verdict.DEAD,
+    SessionState.FAILED: Verdict.DEAD,
+}
+
+ENDED = frozenset({SessionState.TERMINATED, SessionState.FAILED})
+"""The states in which nothing runs, and nothing is paid for, any more.
+
+A DEGRADED session is dead for its users and still has executors: it is terminated as a live one.
+"""

@@ -1,0 +1,136 @@
+"""Time: deadlines, calls worth repeating, and how often to ask for a state."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from athena_session_provider.errors import (
+    AthenaSessionError,
+    CancelledError,
+    CapacityError,
+    EndpointUnreachableError,
+    InternalServiceError,
+    ThrottledError,
+)
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT_SECONDS = 600.0
+"""How long create and delete wait where the resource's custom_timeouts do not say."""
+
+UNANSWERED_SECONDS = 60.0
+"""How long a call is repeated that fails or is not answered. Capacity is waited for longer."""
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+"""The bounds of the pause between two tries of a call; the pause doubles in between."""
+
+DENSE_SECONDS = 30.0
+DENSE_INTERVAL_SECONDS = 0.75
+"""Most sessions start within 30 seconds: so long, a state is asked for this often."""
+
+SPARSE_FACTOR = 0.03
+SPARSE_INTERVAL_SECONDS = 5.0
+"""Later the interval grows to this share of the time waited, up to five seconds."""
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests neither sleep nor patch."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises CancelledError as soon as the work is to be given up."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. ``cancelled`` ends every sleep at once."""
+
+    def __init__(self, cancelled: threading.Event | None = None) -> None:
+        self._cancelled = cancelled or threading.Event()
+
+    def monotonic(self) -> float:
+        """Seconds of time.monotonic."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises CancelledError once ``cancelled`` is set."""
+        if self._cancelled.wait(seconds):
+            raise CancelledError
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment of a clock, and how many seconds there were until it."""
+
+    clock: Clock
+    at: float
+    timeout_seconds: float
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock) -> Deadline:
+        """Give the deadline that is so many seconds from now."""
+        return cls(clock, clock.monotonic() + seconds, seconds)
+
+    def remaining(self) -> float:
+        """Seconds left; negative once it has passed."""
+        return self.at - self.clock.monotonic()
+
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return self.remaining() <= 0
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the deadline."""
+        self.clock.sleep(max(0.0, min(seconds, self.remaining())))
+
+
+def is_passing(error: AthenaSessionError) -> bool:
+    """Tell whether the same call may succeed a little later."""
+    return isinstance(error, (CapacityError, InternalServiceError)) or (
+        isinstance(error, EndpointUnreachableError) and error.may_have_acted
+    )
+
+
+def persist(
+    call: Callable[[], T],
+    deadline: Deadline,
+    on_wait: Callable[[AthenaSessionError], None] = lambda _error: None,
+) -> T:
+    """Make a call that is safe to repeat, until it is answered.
+
+    Throttling, quotas and missing capacity are waited out until the deadline; a call that fails
+    or is not answered for UNANSWERED_SECONDS, since its cause may be ours. botocore has already
+    sent each try a few times. Raises the last error, or CancelledError.
+    """
+    unanswered_until = deadline.clock.monotonic() + UNANSWERED_SECONDS
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return call()
+        except (CapacityError, InternalServiceError, EndpointUnreachableError) as exc:
+            patient = isinstance(exc, CapacityError) or (
+                deadline.clock.monotonic() < unanswered_until
+            )
+            if deadline.passed() or not patient or not is_passing(exc):
+                raise
+            on_wait(exc)
+            # A throttled start is one of many: a full pause, with jitter, spreads them.
+            deadline.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+            longest = FIRST_PAUSE_SECONDS * 4 if isinstance(exc, ThrottledError) else None
+            pause = min(pause * 2, longest or LONGEST_PAUSE_SECONDS)
+
+
+def poll_interval(waited_seconds: float) -> float:
+    """Give the seconds until a state is asked for again, after having waited so long."""
+    if waited_seconds < DENSE_SECONDS:
+        return DENSE_INTERVAL_SECONDS
+    return min(SPARSE_INTERVAL_SECONDS, max(DENSE_INTERVAL_SECONDS, waited_seconds * SPARSE_FACTOR))
