@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from athena_session_provider.errors import (
     ConfigurationError,
@@ -66,13 +66,21 @@ class AwsSettings:
         return endpoints.get(service) or (endpoints.get("athena") if service == "sts" else None)
 
 
+class StackConfiguration(Protocol):
+    """The stack's configuration, by full keys such as ``aws:region``."""
+
+    def get(self, key: str, /) -> Any:
+        """Give a value, structured ones as JSON text; None where there is none."""
+        ...
+
+
 def aws_settings(
-    config: Mapping[str, Any], override: Mapping[str, Any] | None = None
+    config: StackConfiguration, override: Mapping[str, Any] | None = None
 ) -> AwsSettings:
     """Read the settings of one resource.
 
-    ``config`` is the stack's configuration, with full keys such as ``aws:region``. ``override``
-    is the resource's ``aws`` argument, in snake_case; what it leaves out comes from the stack.
+    ``override`` is the resource's ``aws`` argument, in snake_case; what it leaves out comes
+    from the stack.
 
     Raises ConfigurationError for a value that cannot be read.
     """

@@ -5,12 +5,10 @@ The only module that looks at what boto3 returns or raises.
 
 from __future__ import annotations
 
-import datetime
 import email.utils
 import functools
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +25,9 @@ from athena_session_provider.request import from_response, to_tag_list
 from athena_session_provider.states import SessionState
 
 if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,9 +43,9 @@ class SessionStatus:
     state: SessionState
     reason: str = ""
     """``StateChangeReason``; empty where the service gave none."""
-    started_at: datetime.datetime | None = None
-    ended_at: datetime.datetime | None = None
-    idle_since: datetime.datetime | None = None
+    started_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    idle_since: dt.datetime | None = None
     description: str = ""
     """Only ListSessions and GetSession tell it."""
 
@@ -54,7 +55,7 @@ class StartedSession:
     """What StartSession answered."""
 
     session_id: str
-    answered_at: datetime.datetime | None
+    answered_at: dt.datetime | None
     """When, by the service's own clock; None where it did not say."""
 
 
@@ -72,34 +73,56 @@ class SessionDetails:
 
 
 class Athena(Protocol):
-    """The service as the rest of the package sees it.
+    """The service as the rest of the package sees it; the methods are the API's operations.
 
     Every method raises members of the ``AthenaSessionError`` family, and only those.
     """
 
     @property
-    def region(self) -> str: ...
+    def region(self) -> str:
+        """The region of every call."""
+        ...
 
     @property
-    def account_id(self) -> str | None: ...
+    def account_id(self) -> str | None:
+        """The account of the credentials; None where it cannot be had."""
+        ...
 
     def start_session(
         self, request: Mapping[str, Any], client_request_token: str
-    ) -> StartedSession: ...
+    ) -> StartedSession:
+        """StartSession. A token that was used before gives the session that it started."""
+        ...
 
-    def get_session(self, session_id: str) -> SessionDetails: ...
+    def get_session(self, session_id: str) -> SessionDetails:
+        """GetSession."""
+        ...
 
-    def get_session_status(self, session_id: str) -> SessionStatus: ...
+    def get_session_status(self, session_id: str) -> SessionStatus:
+        """GetSessionStatus."""
+        ...
 
-    def list_sessions(self, work_group: str) -> list[SessionStatus]: ...
+    def list_sessions(
+        self, work_group: str, state: SessionState | None = None
+    ) -> list[SessionStatus]:
+        """ListSessions: those in an active state, or in one state; newest first, 100 to a call."""
+        ...
 
-    def terminate_session(self, session_id: str) -> None: ...
+    def terminate_session(self, session_id: str) -> None:
+        """TerminateSession; has no effect on a session that has ended."""
+        ...
 
-    def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None: ...
+    def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None:
+        """TagResource."""
+        ...
 
-    def untag_resource(self, arn: str, keys: Sequence[str]) -> None: ...
+    def untag_resource(self, arn: str, keys: Sequence[str]) -> None:
+        """UntagResource."""
+        ...
 
-    def list_tags(self, arn: str) -> dict[str, str]: ...
+    def list_tags(self, arn: str) -> dict[str, str]:
+        """ListTagsForResource."""
+        ...
 
 
 def session_arn(athena: Athena, work_group: str, session_id: str) -> str | None:
@@ -202,10 +225,14 @@ class BotoAthena:
         answer = self._call("GetSessionStatus", f"session {session_id}", SessionId=session_id)
         return _status(session_id, answer["Status"])
 
-    def list_sessions(self, work_group: str) -> list[SessionStatus]:
-        """ListSessions: the sessions in an active state, newest first; 100 to a call."""
+    def list_sessions(
+        self, work_group: str, state: SessionState | None = None
+    ) -> list[SessionStatus]:
+        """ListSessions: those in an active state, or in one state; newest first, 100 to a call."""
         sessions: list[SessionStatus] = []
         parameters: dict[str, Any] = {"WorkGroup": work_group, "MaxResults": SESSIONS_PER_PAGE}
+        if state is not None:
+            parameters["StateFilter"] = state.value
         while True:
             page = self._call("ListSessions", f"work group {work_group}", **parameters)
             sessions += [
@@ -295,7 +322,7 @@ def _status(session_id: str, status: Mapping[str, Any], description: str = "") -
     )
 
 
-def _http_date(text: str | None) -> datetime.datetime | None:
+def _http_date(text: str | None) -> dt.datetime | None:
     try:
         return email.utils.parsedate_to_datetime(text) if text else None
     except ValueError:

@@ -263,7 +263,7 @@ class AdoptionError(AthenaSessionError):
 class WaitTimeoutError(AthenaSessionError):
     """A session did not reach a state before its deadline."""
 
-    def __init__(  # noqa: PLR0913 - the facts that the message is built from
+    def __init__(
         self,
         session_id: str,
         *,

@@ -110,10 +110,10 @@ def listen_for_cancel() -> bool:
 
 
 def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - gRPC's signature
-    # Runs with the globals of the host's module, hence the imports.
+    # Runs with the globals of the host's module, not with this module's.
     from google.protobuf import empty_pb2
 
-    from athena_session_provider import host
+    from athena_session_provider import host  # noqa: PLW0406
 
     host.cancelled.set()
     return empty_pb2.Empty()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.client import SessionStatus
 from athena_session_provider.request import Failure, check_arguments, start_session_members
+
+if TYPE_CHECKING:
+    from athena_session_provider.client import SessionStatus
 
 IDENTITY = "identity"
 """Input with the resource's ``urn`` and ``owner``, set by the resource itself."""
@@ -44,6 +46,9 @@ AWS_KEYS = (
 """Keys of the argument ``aws``. None of them is a credential, since inputs are stored."""
 
 _CREDENTIALS = ("access_key", "secret_key", "token", "accessKey", "secretKey")
+
+DEFAULT_IDLE_TIMEOUT_MINUTES = 20
+"""The service's own, for a session that says nothing of it (Athena user guide)."""
 
 MAXIMUM_DEPTH = 32
 """How deep the values of ``triggers`` may be nested."""
@@ -205,10 +210,9 @@ def timeout_seconds(text: Any, default: float) -> float:
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
-def end_of_session(status: SessionStatus) -> str:
+def end_of_session(status: SessionStatus, idle_timeout_minutes: float | None) -> str:
     """Say in words how a session ended."""
-    idle = status.idle_since and status.ended_at and status.ended_at - status.idle_since
-    if idle and re.search("idle|time", status.reason, re.IGNORECASE):
-        minutes = round(idle.total_seconds() / 60)
-        return f"ended after {minutes} idle minute{'' if minutes == 1 else 's'}"
+    if re.search("idle", status.reason, re.IGNORECASE):
+        minutes = idle_timeout_minutes or DEFAULT_IDLE_TIMEOUT_MINUTES
+        return f"ended after {minutes:g} idle minute{'' if minutes == 1 else 's'}"
     return f"is {status.state.value} ({status.reason or 'the service gave no reason'})"

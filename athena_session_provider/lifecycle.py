@@ -8,7 +8,7 @@ was lost; one that is dead has used its token up, and the next generation is tri
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from athena_session_provider.errors import (
 from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
 from athena_session_provider.token import Identity, client_request_token
 from athena_session_provider.waiting import Deadline, is_passing, persist, poll_interval
+from athena_session_provider.watch import LISTING_SECONDS, SessionWatch, Watches
 
 if TYPE_CHECKING:
     from athena_session_provider.client import StartedSession
@@ -44,7 +45,7 @@ NEW_SESSION_SECONDS = 3.0
 """How long a session id that StartSession gave may be unknown to GetSessionStatus."""
 
 # The Date header has whole seconds.
-_HTTP_DATE_RESOLUTION = datetime.timedelta(seconds=2)
+_HTTP_DATE_RESOLUTION = dt.timedelta(seconds=2)
 
 Progress = Callable[[str], None]
 """Told, in a few words, what is being waited for."""
@@ -67,6 +68,7 @@ def start_session(
     identity: Identity,
     request: Mapping[str, Any],
     *,
+    watch: SessionWatch,
     deadline: Deadline,
     progress: Progress = no_progress,
 ) -> Token:
@@ -81,8 +83,8 @@ def start_session(
         token = client_request_token(identity, request, generation)
         began = deadline.clock.monotonic()
         started = _start(athena, request, token, deadline, progress)
-        took = datetime.timedelta(seconds=deadline.clock.monotonic() - began)
-        status = _status_of_new(athena, started.session_id, deadline)
+        took = dt.timedelta(seconds=deadline.clock.monotonic() - began)
+        status = _status_of_new(watch, started.session_id, deadline)
         if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
             if first is not None:
                 _remember_generation(athena, request["WorkGroup"], first, generation)
@@ -115,24 +117,28 @@ def _start(
     return persist(lambda: athena.start_session(request, token), deadline, waiting)
 
 
-def _status_of_new(athena: Athena, session_id: str, deadline: Deadline) -> SessionStatus | None:
+def _status_of_new(
+    watch: SessionWatch, session_id: str, deadline: Deadline
+) -> SessionStatus | None:
     """Ask for the state of a session that may be so new that not every answer knows of it.
 
     None where the service has forgotten the session that it gave for the token.
     """
+    asked_at = deadline.clock.monotonic()
     known_by = Deadline.after(NEW_SESSION_SECONDS, deadline.clock)
     while True:
         try:
-            return persist(lambda: athena.get_session_status(session_id), deadline)
+            status = persist(lambda: watch.status(session_id, asked_at), deadline)
         except SessionNotFoundError:
             if known_by.passed():
                 return None
-            known_by.sleep(poll_interval(0))
+            status = None
+        if status is not None:
+            return status
+        deadline.clock.sleep(poll_interval(0, shared=watch.shared))
 
 
-def _failed_just_now(
-    status: SessionStatus, started: StartedSession, took: datetime.timedelta
-) -> bool:
+def _failed_just_now(status: SessionStatus, started: StartedSession, took: dt.timedelta) -> bool:
     """Tell a start of ours that failed at once from one that failed in an earlier run.
 
     Both times are the service's own, so that this machine's clock does not matter.
@@ -170,6 +176,7 @@ def wait_until_ready(
     athena: Athena,
     session_id: str,
     *,
+    watch: SessionWatch,
     deadline: Deadline,
     progress: Progress = no_progress,
 ) -> SessionStatus:
@@ -181,14 +188,14 @@ def wait_until_ready(
     reason = ""
     state: SessionState | None = None
     while True:
-        waited = deadline.clock.monotonic() - began
+        now = deadline.clock.monotonic()
         try:
-            status = athena.get_session_status(session_id)
+            status = watch.status(session_id, since=now - LISTING_SECONDS)
         except AthenaSessionError as exc:
             if not is_passing(exc):
                 raise
-            reason = str(exc)
-        else:
+            status, reason = None, str(exc)
+        if status is not None:
             reason, state = status.reason, status.state
             if VERDICTS[state] is Verdict.READY:
                 return status
@@ -206,14 +213,16 @@ def wait_until_ready(
                 timeout_seconds=deadline.timeout_seconds,
                 reason=reason,
             )
-        progress(f"{shown} for {waited:.0f}s")
-        deadline.sleep(poll_interval(waited))
+        progress(f"{shown} for {now - began:.0f}s")
+        deadline.sleep(poll_interval(now - began, shared=watch.shared))
 
 
 def terminate_session(
     athena: Athena,
     session_id: str,
+    work_group: str,
     *,
+    watches: Watches,
     deadline: Deadline,
     progress: Progress = no_progress,
     account_id: str | None = None,
@@ -224,27 +233,43 @@ def terminate_session(
 
     Raises WaitTimeoutError, CancelledError, WrongAccountError, and ServiceError as it is.
     """
-    began = deadline.clock.monotonic()
+    watch = watches.of(athena, work_group, SessionState.TERMINATING)
     try:
-        persist(lambda: athena.terminate_session(session_id), deadline)
-        while True:
-            status = persist(lambda: athena.get_session_status(session_id), deadline)
-            if status.state in ENDED:
-                return
-            if deadline.passed():
-                raise WaitTimeoutError(
-                    session_id,
-                    region=athena.region,
-                    wanted=SessionState.TERMINATED.value,
-                    state=status.state.value,
-                    timeout_seconds=deadline.timeout_seconds,
-                    reason=status.reason,
-                )
-            waited = deadline.clock.monotonic() - began
-            progress(f"{status.state.value} for {waited:.0f}s")
-            deadline.sleep(poll_interval(waited))
+        with watch.waiting():
+            persist(lambda: athena.terminate_session(session_id), deadline)
+            _wait_until_ended(athena, session_id, watch, deadline, progress)
     except SessionNotFoundError:
         require_account(athena, session_id, account_id)
+
+
+def _wait_until_ended(
+    athena: Athena,
+    session_id: str,
+    watch: SessionWatch,
+    deadline: Deadline,
+    progress: Progress,
+) -> None:
+    began = deadline.clock.monotonic()
+    state = SessionState.TERMINATING
+    while True:
+        now = deadline.clock.monotonic()
+        since = max(began, now - LISTING_SECONDS)
+        status = persist(lambda: watch.status(session_id, since), deadline)  # noqa: B023
+        if status is not None:
+            state = status.state
+            if state in ENDED:
+                return
+        if deadline.passed():
+            raise WaitTimeoutError(
+                session_id,
+                region=athena.region,
+                wanted=SessionState.TERMINATED.value,
+                state=state.value,
+                timeout_seconds=deadline.timeout_seconds,
+                reason=status.reason if status else "",
+            )
+        progress(f"{state.value} for {now - began:.0f}s")
+        deadline.sleep(poll_interval(now - began, shared=watch.shared))
 
 
 def require_account(athena: Athena, session_id: str, account_id: str | None) -> None:
@@ -261,6 +286,7 @@ def create(
     identity: Identity,
     request: Mapping[str, Any],
     *,
+    watches: Watches,
     deadline: Deadline,
     cleanup: Callable[[], Deadline],
     progress: Progress = no_progress,
@@ -270,22 +296,31 @@ def create(
     If that cannot be had, the session is terminated before the error is raised, since nobody
     else would know of it. ``cleanup`` gives the deadline of that.
     """
-    token = start_session(athena, identity, request, deadline=deadline, progress=progress)
-    try:
-        wait_until_ready(athena, token.session_id, deadline=deadline, progress=progress)
-        return token, persist(lambda: athena.get_session(token.session_id), deadline)
-    except AthenaSessionError as exc:
-        exc.outcome = give_up(athena, token.session_id, cleanup())
-        raise
-    except BaseException:
-        give_up(athena, token.session_id, cleanup())
-        raise
+    work_group = request["WorkGroup"]
+    watch = watches.of(athena, work_group)
+    with watch.waiting():
+        token = start_session(
+            athena, identity, request, watch=watch, deadline=deadline, progress=progress
+        )
+        try:
+            wait_until_ready(
+                athena, token.session_id, watch=watch, deadline=deadline, progress=progress
+            )
+            return token, persist(lambda: athena.get_session(token.session_id), deadline)
+        except AthenaSessionError as exc:
+            exc.outcome = give_up(athena, token.session_id, work_group, watches, cleanup())
+            raise
+        except BaseException:
+            give_up(athena, token.session_id, work_group, watches, cleanup())
+            raise
 
 
-def give_up(athena: Athena, session_id: str, deadline: Deadline) -> str:
+def give_up(
+    athena: Athena, session_id: str, work_group: str, watches: Watches, deadline: Deadline
+) -> str:
     """Terminate the session of a start that failed; tell what came of it in a sentence."""
     try:
-        terminate_session(athena, session_id, deadline=deadline)
+        terminate_session(athena, session_id, work_group, watches=watches, deadline=deadline)
     except WaitTimeoutError as exc:
         if exc.state == SessionState.TERMINATING:
             return f"Session {session_id} is being terminated."
@@ -306,6 +341,7 @@ def adopt_session(
     session_id: str,
     work_group: str,
     *,
+    watches: Watches,
     deadline: Deadline,
     progress: Progress = no_progress,
 ) -> SessionDetails:
@@ -333,5 +369,7 @@ def adopt_session(
         raise AdoptionError(message)
     if VERDICTS[details.status.state] is Verdict.READY:
         return details
-    wait_until_ready(athena, session_id, deadline=deadline, progress=progress)
+    watch = watches.of(athena, work_group)
+    with watch.waiting():
+        wait_until_ready(athena, session_id, watch=watch, deadline=deadline, progress=progress)
     return persist(lambda: athena.get_session(session_id), deadline)

@@ -8,10 +8,12 @@ the same as a tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.request import service_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DESCRIPTION = "Started by Pulumi for "
 """How the description of a marked session begins; the resource's URN follows."""

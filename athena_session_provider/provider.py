@@ -7,8 +7,10 @@ they never change, or old stacks could not delete theirs.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
 from pulumi.dynamic import (
     CheckFailure,
@@ -23,7 +25,12 @@ from pulumi.dynamic import (
 from pulumi.runtime.rpc import UNKNOWN
 
 from athena_session_provider import host, inputs, lifecycle
-from athena_session_provider.aws import AwsSettings, aws_settings, resolved_region
+from athena_session_provider.aws import (
+    AwsSettings,
+    StackConfiguration,
+    aws_settings,
+    resolved_region,
+)
 from athena_session_provider.client import Athena, SessionDetails, session_arn, shared_athena
 from athena_session_provider.errors import (
     AthenaSessionError,
@@ -32,7 +39,7 @@ from athena_session_provider.errors import (
 )
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
 from athena_session_provider.marker import marked
-from athena_session_provider.request import Failure, to_request
+from athena_session_provider.request import Failure, start_session_members, to_request
 from athena_session_provider.states import VERDICTS, Verdict
 from athena_session_provider.token import Identity
 from athena_session_provider.waiting import (
@@ -41,9 +48,13 @@ from athena_session_provider.waiting import (
     SystemClock,
     persist,
 )
+from athena_session_provider.watch import Watches
 
-if TYPE_CHECKING:
-    from pulumi.dynamic import Config
+WATCHES = Watches(time.monotonic)
+"""What this process knows of the sessions' states, shared by all its threads."""
+
+LIVENESS_SECONDS = 10.0
+"""How old the answer may be by which diff takes a session to be alive."""
 
 READ_SECONDS = 60.0
 """How long read and update repeat a call that the service throttles."""
@@ -54,7 +65,7 @@ class AthenaSessionProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    _config: Config | Mapping[str, Any] = {}  # noqa: RUF012 - replaced, never changed
+    _config: StackConfiguration = MappingProxyType({})
 
     def configure(self, req: ConfigureRequest) -> None:
         """Take the stack's configuration, once per process of the host."""
@@ -106,14 +117,15 @@ class AthenaSessionProvider(ResourceProvider):
         try:
             athena = self._athena(olds)
             try:
-                status = athena.get_session_status(session_id)
+                watch = WATCHES.of(athena, olds.get("work_group", ""))
+                status = watch.recent_status(session_id, time.monotonic() - LIVENESS_SECONDS)
             except SessionNotFoundError:
                 lifecycle.require_account(athena, session_id, olds.get("account_id"))
                 end = "is not known to the service any more"
             else:
                 if VERDICTS[status.state] is not Verdict.DEAD:
                     return []
-                end = inputs.end_of_session(status)
+                end = inputs.end_of_session(status, olds.get("session_idle_timeout_in_minutes"))
         except AthenaSessionError as exc:
             host.warn(urn, f"Could not check whether session {session_id} still runs. {exc}")
             return []
@@ -135,6 +147,7 @@ class AthenaSessionProvider(ResourceProvider):
                 athena,
                 props["adopt_session_id"],
                 props["work_group"],
+                watches=WATCHES,
                 deadline=deadline,
                 progress=progress,
             )
@@ -148,6 +161,7 @@ class AthenaSessionProvider(ResourceProvider):
                 athena,
                 identity,
                 marked(to_request(inputs.service_arguments(props)), urn),
+                watches=WATCHES,
                 deadline=deadline,
                 cleanup=_cleanup_deadline,
                 progress=progress,
@@ -199,6 +213,8 @@ class AthenaSessionProvider(ResourceProvider):
         lifecycle.terminate_session(
             self._athena(props),
             id_,
+            props.get("work_group", ""),
+            watches=WATCHES,
             deadline=_deadline(props, "delete", cancellable=True),
             progress=lambda message: host.show_status(_urn(props), message),
             account_id=props.get("account_id"),
@@ -237,7 +253,7 @@ def _cleanup_deadline() -> Deadline:
 
 
 def _stored_inputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    members = inputs.start_session_members()
+    members = start_session_members()
     return _present(
         props, (*members, *inputs.OWN_ARGUMENTS, inputs.IDENTITY, inputs.TIMEOUTS, inputs.REGION)
     )

@@ -13,16 +13,16 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from botocore.model import ServiceModel, Shape
+from typing import Any
 
 NOT_AN_ARGUMENT = frozenset({"ClientRequestToken"})
 """Members of StartSession that nobody but this package sets."""
 
 MAXIMUM_KEYS_NAMED = 10
 """How many allowed names an error message lists at the most."""
+
+Shape = Any
+"""A shape of botocore's model; which attributes it has depends on its ``type_name``."""
 
 # DescriptionString and ParametersMapValue have no pattern in the model, and a control character
 # in them is an accident that the service's own error does not explain.
@@ -51,7 +51,7 @@ class Checked:
 
 
 @functools.cache
-def service_model() -> ServiceModel:
+def service_model() -> Any:
     """Botocore's model of Athena; loaded at first use, since botocore is slow to import."""
     from botocore.loaders import Loader
     from botocore.model import ServiceModel

@@ -41,7 +41,7 @@ class EngineConfigurationArgs:
     default_executor_dpu_size: Input[int] | None = None
     """DPUs of an executor: 1."""
     additional_configs: Input[Mapping[str, Input[str]]] | None = None
-    """Further settings of the notebook engine, such as ``NotebookId``; keys are kept as they are."""
+    """Settings of the notebook engine, such as ``NotebookId``; keys are kept as they are."""
     spark_properties: Input[Mapping[str, Input[str]]] | None = None
     """Spark properties, such as ``spark.sql.shuffle.partitions``; keys are kept as they are."""
     classifications: Input[Sequence[Input[ClassificationArgs | Mapping[str, Any]]]] | None = None
@@ -97,7 +97,7 @@ class Session(Resource, module="athena", name="Session"):
     client_request_token: Output[str]
     """The token it was started with; empty for one that was taken over."""
 
-    def __init__(  # noqa: PLR0913 - the members of the API, all by name
+    def __init__(
         self,
         name: str,
         *,
@@ -184,7 +184,7 @@ class Session(Resource, module="athena", name="Session"):
         )
 
     @classmethod
-    def get(  # type: ignore[override]
+    def get(
         cls,
         name: str,
         id: Input[str],  # noqa: A002 - Pulumi's own name for it

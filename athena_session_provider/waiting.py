@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from athena_session_provider.errors import (
     AthenaSessionError,
@@ -17,6 +16,9 @@ from athena_session_provider.errors import (
     InternalServiceError,
     ThrottledError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -33,6 +35,9 @@ LONGEST_PAUSE_SECONDS = 10.0
 DENSE_SECONDS = 30.0
 DENSE_INTERVAL_SECONDS = 0.75
 """Most sessions start within 30 seconds: so long, a state is asked for this often."""
+
+SHARED_INTERVAL_SECONDS = 0.25
+"""The same where several wait and share the answers, so that looking costs no call."""
 
 SPARSE_FACTOR = 0.03
 SPARSE_INTERVAL_SECONDS = 5.0
@@ -129,8 +134,9 @@ def persist(
             pause = min(pause * 2, longest or LONGEST_PAUSE_SECONDS)
 
 
-def poll_interval(waited_seconds: float) -> float:
-    """Give the seconds until a state is asked for again, after having waited so long."""
+def poll_interval(waited_seconds: float, *, shared: bool = False) -> float:
+    """Give the seconds until a state is looked at again, after having waited so long."""
+    dense = SHARED_INTERVAL_SECONDS if shared else DENSE_INTERVAL_SECONDS
     if waited_seconds < DENSE_SECONDS:
-        return DENSE_INTERVAL_SECONDS
-    return min(SPARSE_INTERVAL_SECONDS, max(DENSE_INTERVAL_SECONDS, waited_seconds * SPARSE_FACTOR))
+        return dense
+    return min(SPARSE_INTERVAL_SECONDS, max(dense, waited_seconds * SPARSE_FACTOR))
