@@ -1,0 +1,103 @@
+"""Run Apache Spark sessions on Amazon Athena, as the stack's configuration says.
+
+Only the work group has to be set:
+
+    pulumi config set aws:region eu-west-1
+    pulumi config set workgroup spark
+    pulumi up
+
+Pulumi.yaml lists the other keys. What is not set is not sent, and the service's own defaults hold.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import pulumi
+from pulumi.runtime import is_config_secret
+
+from athena_session_provider import Session
+
+T = TypeVar("T")
+
+config = pulumi.Config()
+
+
+def secret_if_set_so(key: str, value: T) -> T | pulumi.Output[T]:
+    """Keep a value secret that was set with `pulumi config set --secret`."""
+    return pulumi.Output.secret(value) if is_config_secret(config.full_key(key)) else value
+
+
+def mapping(key: str) -> dict[str, Any] | None:
+    """Read a map, such as `pulumi config set --path tags.team data` makes."""
+    value = config.get_object(key)
+    if value is None or value == {}:
+        return None
+    if not isinstance(value, dict):
+        raise pulumi.RunError(
+            f"Configuration '{config.full_key(key)}' has to be a map, set key by key: "
+            f"`pulumi config set --path {key}.<name> <value>`"
+        )
+    return value
+
+
+def text_mapping(key: str) -> dict[str, str] | None:
+    """Read a map whose values the service takes as text: `pulumi config` makes 2 a number."""
+    value = mapping(key)
+    if value is None:
+        return None
+    nested = sorted(name for name, item in value.items() if isinstance(item, dict | list))
+    if nested:
+        raise pulumi.RunError(
+            f"Configuration '{config.full_key(key)}' has to be a map of text, which is not so for "
+            f"{', '.join(nested)}. For a name with dots, quote it: "
+            f"`pulumi config set --path '{key}[\"spark.name\"]' <value>`"
+        )
+    return {
+        name: item if isinstance(item, str) else json.dumps(item) for name, item in value.items()
+    }
+
+
+def count() -> int:
+    """Read how many sessions to run; none at all ends them and keeps the stack."""
+    value = config.get_int("sessions", 1)
+    if value < 0:
+        raise pulumi.RunError(
+            f"Configuration '{config.full_key('sessions')}' has to be 0 or more, not {value}"
+        )
+    return value
+
+
+def engine_configuration() -> dict[str, Any]:
+    """Read what the sessions' engine is given, which may be nothing."""
+    settings = {
+        "max_concurrent_dpus": config.get_int("maxConcurrentDpus"),
+        "spark_properties": text_mapping("sparkProperties"),
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+arguments: dict[str, Any] = {
+    "work_group": config.require("workgroup"),
+    "engine_configuration": secret_if_set_so("sparkProperties", engine_configuration()),
+    "description": secret_if_set_so("description", config.get("description")),
+    "notebook_version": config.get("notebookVersion"),
+    "session_idle_timeout_in_minutes": config.get_int("idleTimeoutMinutes"),
+    "tags": secret_if_set_so("tags", text_mapping("tags")),
+    "triggers": secret_if_set_so("triggers", mapping("triggers")),
+    "restart_when_dead": config.get_bool("restartDeadSessions", True),  # noqa: FBT003 - Pulumi's
+}
+
+# The first has no number, so that one session stays the same when others are added.
+sessions = [
+    Session("session" if number == 1 else f"session-{number}", **arguments)
+    for number in range(1, count() + 1)
+]
+
+pulumi.export("session_ids", [session.session_id for session in sessions])
+first = sessions[0] if sessions else None
+pulumi.export("session_id", first and first.session_id)
+pulumi.export("state", first and first.state)
+pulumi.export("arn", first and first.arn)
+pulumi.export("region", first and first.region)
