@@ -35,10 +35,10 @@ engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
 	@echo "Pulumi CLI: $(PULUMI_BIN)"
 
 demo: setup ## start a session on a local emulator with `pulumi up`, and end it again
-	@$(WITH_PULUMI) $(BIN)/python tools/demo.py
+	@$(WITH_PULUMI) exec $(BIN)/python tools/demo.py
 
 test: setup lint types ## lint, type check and run every test
-	@$(WITH_PULUMI) $(BIN)/python -m pytest
+	@$(WITH_PULUMI) exec $(BIN)/python -m pytest
 
 lint: setup ## check style and formatting
 	$(BIN)/ruff check

@@ -109,7 +109,7 @@ def is_complete(folder: Path) -> bool:
 def only_one(lock: Path) -> Iterator[None]:
     """Keep every other process out of the block, also where this one dies without a word."""
     try:
-        import fcntl  # noqa: PLC0415 - Windows has none; there, the last of two builds wins
+        import fcntl
     except ImportError:
         yield
         return

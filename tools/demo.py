@@ -1,0 +1,246 @@
+"""Start an Athena Spark session with a real `pulumi up`, on an emulator of Athena, and end it.
+
+No AWS account is needed and nothing is left behind: Pulumi keeps its state and settings in a
+temporary folder, and the emulator keeps its sessions in memory. What Pulumi runs is the project's
+own Pulumi.yaml and __main__.py, as it would on AWS. `make demo` calls this with the virtual
+environment and the Pulumi CLI on PATH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import boto3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).resolve().parent.parent
+WORK_GROUP = "spark"  # the emulator has one of this name
+REGION = "eu-west-1"
+STACK = "demo"
+START_SECONDS = 5
+EMULATOR_SECONDS = 30
+"""How long the emulator may take until it listens."""
+GRACE_SECONDS = 20
+"""How long what was asked to end may take: Pulumi finishes what it has begun."""
+
+
+class DemoError(Exception):
+    """A step of the demo failed; the message tells which."""
+
+
+def say(text: str) -> None:
+    """Tell in plain words what comes next."""
+    print(f"\n# {text}" if text else "", flush=True)
+
+
+def end(process: subprocess.Popen[str], first: signal.Signals) -> None:
+    """Ask a process to end, and make it if it does not."""
+    for number, seconds in ((first, GRACE_SECONDS), (signal.SIGTERM, 3), (signal.SIGKILL, 3)):
+        if process.poll() is not None:
+            return
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(seconds)
+
+
+@contextlib.contextmanager
+def emulator(environment: dict[str, str]) -> Iterator[str]:
+    """Run the emulator; give the URL it listens on."""
+    command = ["-m", "athena_session_provider.emulator", "--port", "0"]
+    command += ["--start-seconds", str(START_SECONDS)]
+    print(f"$ python {shlex.join(command)}", flush=True)
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C in a terminal must not end it before Pulumi is done with it.
+        start_new_session=True,
+    ) as process:
+        # The start is bounded by a timer, since reading a line is not.
+        assert process.stdout is not None  # noqa: S101 - a pipe, as asked for above
+        signal.alarm(EMULATOR_SECONDS)
+        try:
+            url = None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                if match := re.search(r"https?://[\w.:\[\]]+", line):
+                    url = match[0]
+                    break
+            signal.alarm(0)
+            if url is None:
+                raise DemoError("The emulator ended before it listened.")
+            yield url
+        finally:
+            signal.alarm(0)
+            end(process, signal.SIGTERM)
+
+
+def run(arguments: list[str], environment: dict[str, str], folder: Path = PROJECT) -> None:
+    """Show a Pulumi command, run it to its end, and show what it prints."""
+    print(f"$ pulumi {shlex.join(arguments)}", flush=True)
+    process = subprocess.Popen(
+        ["pulumi", *arguments],  # noqa: S607 - the one on PATH is meant
+        cwd=folder,
+        env=environment,
+        # From a terminal, Pulumi redraws its display in place.
+        stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C has reached Pulumi too, which takes a second one for "at once".
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(GRACE_SECONDS)
+        end(process, signal.SIGINT)
+        raise
+    except BaseException:
+        end(process, signal.SIGINT)
+        raise
+    if code:
+        raise DemoError(f"`pulumi {arguments[0]}` failed with exit code {code}.")
+
+
+def environment_in(folder: Path) -> dict[str, str]:
+    """Give the environment for a Pulumi that has nothing to do with the user's own."""
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PULUMI_", "AWS_"))
+    }
+    (folder / "home").mkdir()
+    (folder / "state").mkdir()
+    return {
+        **mine,
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "demo",
+        "PULUMI_STACK": STACK,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "AWS_CONFIG_FILE": str(folder / "no-aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-aws-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # The emulator is on this machine, wherever else requests go.
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def settings(url: str) -> str:
+    """Give the stack's configuration: on AWS, the region and the work group would be enough."""
+    return f"""\
+config:
+  aws:region: {REGION}
+  aws:accessKey: demo
+  aws:secretKey: demo
+  aws:endpoints:
+    - athena: {url}
+      sts: {url}
+  athena-session:workgroup: {WORK_GROUP}
+  athena-session:maxConcurrentDpus: 4
+  athena-session:tags:
+    team: data
+"""
+
+
+class Service:
+    """The emulated service itself, asked past Pulumi; needs the environment of the demo."""
+
+    def __init__(self, url: str) -> None:
+        self._athena = boto3.Session(
+            aws_access_key_id="demo",
+            aws_secret_access_key="demo",  # noqa: S106 - the emulator takes any
+            region_name=REGION,
+        ).client("athena", endpoint_url=url)
+
+    def sessions(self) -> list[str]:
+        """Give the ids of the sessions that run."""
+        listed = self._athena.list_sessions(WorkGroup=WORK_GROUP)["Sessions"]
+        return [session["SessionId"] for session in listed]
+
+    def show(self, session_ids: list[str]) -> None:
+        """Show the state of sessions, ended ones too."""
+        for session_id in session_ids:
+            status = self._athena.get_session_status(SessionId=session_id)["Status"]
+            print(f"Asked itself, the service says: {session_id} is {status['State']}", flush=True)
+
+
+def demo(folder: Path) -> None:
+    """Run the whole demo in an empty folder."""
+    environment = environment_in(folder)
+    # With these, what this process asks through boto3 is as apart from the user's own as Pulumi is.
+    os.environ.clear()
+    os.environ.update(environment)
+
+    say("An emulator of Athena, on this machine. It takes 5 seconds to start a session.")
+    with emulator(environment) as url:
+        say(f"A new stack, with its state and settings in {folder}. Its configuration:")
+        # A copy, since `pulumi stack init` writes the settings beside Pulumi.yaml.
+        shutil.copyfile(PROJECT / "Pulumi.yaml", folder / "Pulumi.yaml")
+        config = folder / f"Pulumi.{STACK}.yaml"
+        config.write_text(settings(url))
+        print(config.read_text(), end="")
+        run(["stack", "init", STACK], environment, folder)
+        at_config = ["--config-file", str(config)]
+
+        say("Pulumi starts the session and waits until it takes calculations.")
+        run(["up", "--yes", *at_config], environment)
+
+        say("The session is running. What another program would need of it:")
+        run(["stack", "output"], environment)
+        service = Service(url)
+        sessions = service.sessions()
+        service.show(sessions)
+
+        say("Pulumi ends the session.")
+        run(["destroy", "--yes", *at_config], environment)
+        service.show(sessions)
+
+
+def stop(number: int, _frame: object) -> NoReturn:
+    """Leave through the clean-up code when the process is asked to end."""
+    if number == signal.SIGALRM:
+        raise DemoError(f"The emulator does not listen after {EMULATOR_SECONDS} seconds.")
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    """Run the demo; tell what went wrong in one line."""
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, stop)
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="athena-session-demo-", ignore_cleanup_errors=True
+        ) as folder:
+            demo(Path(folder).resolve())
+    except DemoError as error:
+        print(f"\nerror: {error} Everything that the demo had started is ended.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything that the demo had started is ended.", file=sys.stderr)
+        return 130
+    seconds = time.monotonic() - start
+    say(f"Done in {seconds:.0f} seconds. Nothing is left running, and {folder} is deleted.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
