@@ -36,6 +36,8 @@ EMULATOR_SECONDS = 30
 GRACE_SECONDS = 20
 """How long what was asked to end may take: Pulumi finishes what it has begun."""
 
+LOG_LINES = 20
+
 
 class DemoError(Exception):
     """A step of the demo failed; the message tells which."""
@@ -57,21 +59,26 @@ def end(process: subprocess.Popen[str], first: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def emulator(environment: dict[str, str]) -> Iterator[str]:
-    """Run the emulator; give the URL it listens on."""
+def emulator(environment: dict[str, str], log: Path) -> Iterator[str]:
+    """Run the emulator; give the URL it listens on. What it complains of is shown at a failure."""
     command = ["-m", "athena_session_provider.emulator", "--port", "0"]
     command += ["--start-seconds", str(START_SECONDS)]
     print(f"$ python {shlex.join(command)}", flush=True)
-    with subprocess.Popen(
-        [sys.executable, *command],
-        cwd=PROJECT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        # Ctrl-C in a terminal must not end it before Pulumi is done with it.
-        start_new_session=True,
-    ) as process:
+    with (
+        log.open("w") as complaints,
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=PROJECT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # Not into the middle of what Pulumi draws.
+            stderr=complaints,
+            text=True,
+            # Ctrl-C in a terminal must not end it before Pulumi is done with it.
+            start_new_session=True,
+        ) as process,
+    ):
         # The start is bounded by a timer, since reading a line is not.
         assert process.stdout is not None  # noqa: S101 - a pipe, as asked for above
         signal.alarm(EMULATOR_SECONDS)
@@ -86,6 +93,10 @@ def emulator(environment: dict[str, str]) -> Iterator[str]:
             if url is None:
                 raise DemoError("The emulator ended before it listened.")
             yield url
+        except DemoError:
+            if tail := log.read_text().splitlines()[-LOG_LINES:]:
+                print("\nThe emulator's last words:", *tail, sep="\n  ", file=sys.stderr)
+            raise
         finally:
             signal.alarm(0)
             end(process, signal.SIGTERM)
@@ -190,7 +201,7 @@ def demo(folder: Path) -> None:
     os.environ.update(environment)
 
     say("An emulator of Athena, on this machine. It takes 5 seconds to start a session.")
-    with emulator(environment) as url:
+    with emulator(environment, folder / "emulator.log") as url:
         say(f"A new stack, with its state and settings in {folder}. Its configuration:")
         # A copy, since `pulumi stack init` writes the settings beside Pulumi.yaml.
         shutil.copyfile(PROJECT / "Pulumi.yaml", folder / "Pulumi.yaml")
@@ -218,7 +229,7 @@ def stop(number: int, _frame: object) -> NoReturn:
     """Leave through the clean-up code when the process is asked to end."""
     if number == signal.SIGALRM:
         raise DemoError(f"The emulator does not listen after {EMULATOR_SECONDS} seconds.")
-    sys.exit(128 + number)
+    raise SystemExit
 
 
 def main() -> int:
@@ -234,7 +245,7 @@ def main() -> int:
     except DemoError as error:
         print(f"\nerror: {error} Everything that the demo had started is ended.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         print("\nInterrupted; everything that the demo had started is ended.", file=sys.stderr)
         return 130
     seconds = time.monotonic() - start
