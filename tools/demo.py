@@ -58,9 +58,19 @@ def end(process: subprocess.Popen[str], first: signal.Signals) -> None:
             process.wait(seconds)
 
 
+def url_in(line: str) -> str | None:
+    """Show a line of the emulator; give the URL in it."""
+    print(line, end="", flush=True)
+    match = re.search(r"https?://[\w.:\[\]]+", line)
+    return match[0] if match else None
+
+
 @contextlib.contextmanager
-def emulator(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """Run the emulator; give the URL it listens on. What it complains of is shown at a failure."""
+def emulator(environment: dict[str, str], log: Path) -> Iterator[str | None]:
+    """Run the emulator; give the URL it listens on, or None where it ended before.
+
+    What it complains of goes into a log, whose end is shown when the demo fails.
+    """
     command = ["-m", "athena_session_provider.emulator", "--port", "0"]
     command += ["--start-seconds", str(START_SECONDS)]
     print(f"$ python {shlex.join(command)}", flush=True)
@@ -83,15 +93,8 @@ def emulator(environment: dict[str, str], log: Path) -> Iterator[str]:
         assert process.stdout is not None  # noqa: S101 - a pipe, as asked for above
         signal.alarm(EMULATOR_SECONDS)
         try:
-            url = None
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                if match := re.search(r"https?://[\w.:\[\]]+", line):
-                    url = match[0]
-                    break
+            url = next(filter(None, map(url_in, process.stdout)), None)
             signal.alarm(0)
-            if url is None:
-                raise DemoError("The emulator ended before it listened.")
             yield url
         except DemoError:
             if tail := log.read_text().splitlines()[-LOG_LINES:]:
@@ -202,6 +205,8 @@ def demo(folder: Path) -> None:
 
     say("An emulator of Athena, on this machine. It takes 5 seconds to start a session.")
     with emulator(environment, folder / "emulator.log") as url:
+        if url is None:
+            raise DemoError("The emulator ended before it listened.")
         say(f"A new stack, with its state and settings in {folder}. Its configuration:")
         # A copy, since `pulumi stack init` writes the settings beside Pulumi.yaml.
         shutil.copyfile(PROJECT / "Pulumi.yaml", folder / "Pulumi.yaml")
@@ -234,8 +239,8 @@ def stop(number: int, _frame: object) -> NoReturn:
 
 def main() -> int:
     """Run the demo; tell what went wrong in one line."""
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGALRM, stop)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, stop)
     start = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(

@@ -263,8 +263,9 @@ def stop(_signal: int, _frame: object) -> NoReturn:
 
 def main() -> int:
     """Print the folder, or the reason why there is none."""
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), stop)
     try:
         folder = on_path()
         if folder is None:
