@@ -213,7 +213,7 @@ class BotoAthena:
         }
         arguments |= {name: answer[name] for name in ("Description", "WorkGroup") if name in answer}
         return SessionDetails(
-            status=_status(session_id, answer["Status"], answer.get("Description", "")),
+            status=session_status(session_id, answer["Status"], answer.get("Description", "")),
             work_group=answer.get("WorkGroup", ""),
             engine_version=answer.get("EngineVersion", ""),
             arguments=from_response("StartSessionRequest", arguments),
@@ -223,7 +223,7 @@ class BotoAthena:
     def get_session_status(self, session_id: str) -> SessionStatus:
         """GetSessionStatus."""
         answer = self._call("GetSessionStatus", f"session {session_id}", SessionId=session_id)
-        return _status(session_id, answer["Status"])
+        return session_status(session_id, answer["Status"])
 
     def list_sessions(
         self, work_group: str, state: SessionState | None = None
@@ -236,7 +236,7 @@ class BotoAthena:
         while True:
             page = self._call("ListSessions", f"work group {work_group}", **parameters)
             sessions += [
-                _status(entry["SessionId"], entry["Status"], entry.get("Description", ""))
+                session_status(entry["SessionId"], entry["Status"], entry.get("Description", ""))
                 for entry in page.get("Sessions", [])
             ]
             if not page.get("NextToken"):
@@ -306,7 +306,10 @@ def shared_athena(settings: AwsSettings) -> BotoAthena:
         return _shared[settings]
 
 
-def _status(session_id: str, status: Mapping[str, Any], description: str = "") -> SessionStatus:
+def session_status(
+    session_id: str, status: Mapping[str, Any], description: str = ""
+) -> SessionStatus:
+    """Read the API's SessionStatus; raises UnexpectedStateError for a state not known here."""
     try:
         state = SessionState(status["State"])
     except ValueError as exc:

@@ -61,6 +61,8 @@ class Token:
 
     client_request_token: str
     session_id: str
+    verdict: Verdict = Verdict.PENDING
+    """Of the session when it was first asked for: READY where it needs no waiting for."""
 
 
 def start_session(
@@ -88,7 +90,7 @@ def start_session(
         if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
             if first is not None:
                 _remember_generation(athena, request["WorkGroup"], first, generation)
-            return Token(token, started.session_id)
+            return Token(token, started.session_id, VERDICTS[status.state])
         if status is not None and _failed_just_now(status, started, took):
             raise SessionDiedError(
                 status.session_id,
@@ -303,9 +305,10 @@ def create(
             athena, identity, request, watch=watch, deadline=deadline, progress=progress
         )
         try:
-            wait_until_ready(
-                athena, token.session_id, watch=watch, deadline=deadline, progress=progress
-            )
+            if token.verdict is not Verdict.READY:
+                wait_until_ready(
+                    athena, token.session_id, watch=watch, deadline=deadline, progress=progress
+                )
             return token, persist(lambda: athena.get_session(token.session_id), deadline)
         except AthenaSessionError as exc:
             exc.outcome = give_up(athena, token.session_id, work_group, watches, cleanup())

@@ -1,0 +1,155 @@
+"""A clock that only tests move, and a service that answers as it is told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from athena_session_provider.client import SessionDetails, SessionStatus, StartedSession
+from athena_session_provider.errors import AthenaSessionError, ServiceAnswer
+from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+
+
+class FakeClock:
+    """Sleeping takes no time and moves the clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def answer(
+    code: str = "InvalidRequestException", message: str = "no", operation: str = "StartSession"
+) -> ServiceAnswer:
+    """An error as the service would give it."""
+    return ServiceAnswer(operation, "eu-west-1", "work group spark", code, message, "request-1")
+
+
+@dataclass
+class ScriptedAthena:
+    """Sessions that pass through ``states``, one with each time that they are asked for.
+
+    The last state stays. ``failures`` raise, by operation, before the operation acts; those of
+    ``lost`` after it.
+    """
+
+    clock: FakeClock
+    states: Sequence[str] = ("CREATING", "IDLE")
+    reason: str = ""
+    region: str = "eu-west-1"
+    account_id: str | None = "123456789012"
+    failures: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
+    lost: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    tokens: dict[str, str] = field(default_factory=dict)
+    scripts: dict[str, list[str]] = field(default_factory=dict)
+    started: dict[str, dt.datetime] = field(default_factory=dict)
+    work_groups: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    __hash__ = object.__hash__
+
+    def _act(self, operation: str, act: Callable[[], Any]) -> Any:
+        self.calls.append(operation)
+        if self.failures.get(operation):
+            raise self.failures[operation].pop(0)
+        result = act()
+        if self.lost.get(operation):
+            raise self.lost[operation].pop(0)
+        return result
+
+    @property
+    def time(self) -> dt.datetime:
+        """The service's own clock."""
+        return EPOCH + dt.timedelta(seconds=self.clock.now)
+
+    def state(self, session_id: str) -> SessionState:
+        """The state that the session is in, without asking for it."""
+        return SessionState(self.scripts[session_id][0])
+
+    def live(self) -> list[str]:
+        """The sessions that cost money."""
+        return [name for name in self.scripts if self.state(name) not in ENDED]
+
+    def start_session(
+        self, request: Mapping[str, Any], client_request_token: str
+    ) -> StartedSession:
+        def act() -> StartedSession:
+            session_id = self.tokens.get(client_request_token)
+            if session_id is None:
+                session_id = f"session-{len(self.tokens)}"
+                self.tokens[client_request_token] = session_id
+                self.scripts[session_id] = list(self.states)
+                self.started[session_id] = self.time
+                self.work_groups[session_id] = request["WorkGroup"]
+            return StartedSession(session_id, self.time.replace(microsecond=0))
+
+        result: StartedSession = self._act("StartSession", act)
+        return result
+
+    def _status(self, session_id: str) -> SessionStatus:
+        script = self.scripts[session_id]
+        state = script.pop(0) if len(script) > 1 else script[0]
+        return SessionStatus(
+            session_id, SessionState(state), self.reason, started_at=self.started[session_id]
+        )
+
+    def get_session_status(self, session_id: str) -> SessionStatus:
+        status: SessionStatus = self._act("GetSessionStatus", lambda: self._status(session_id))
+        return status
+
+    def get_session(self, session_id: str) -> SessionDetails:
+        def act() -> SessionDetails:
+            status = SessionStatus(session_id, self.state(session_id), self.reason)
+            return SessionDetails(status, self.work_groups[session_id], "PySpark engine version 3")
+
+        details: SessionDetails = self._act("GetSession", act)
+        return details
+
+    def list_sessions(
+        self, work_group: str, state: SessionState | None = None
+    ) -> list[SessionStatus]:
+        def act() -> list[SessionStatus]:
+            return [
+                self._status(name)
+                for name in self.scripts
+                if self.work_groups[name] == work_group
+                and (
+                    self.state(name) is state
+                    if state
+                    else VERDICTS[self.state(name)] is not Verdict.DEAD
+                )
+            ]
+
+        listed: list[SessionStatus] = self._act("ListSessions", act)
+        return listed
+
+    def terminate_session(self, session_id: str) -> None:
+        def act() -> None:
+            if self.state(session_id) not in ENDED:
+                self.scripts[session_id] = ["TERMINATING", "TERMINATED"]
+
+        self._act("TerminateSession", act)
+
+    def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None:
+        self._act("TagResource", lambda: self.tags.setdefault(arn, {}).update(tags))
+
+    def untag_resource(self, arn: str, keys: Sequence[str]) -> None:
+        self._act("UntagResource", lambda: [self.tags[arn].pop(key) for key in keys])
+
+    def list_tags(self, arn: str) -> dict[str, str]:
+        tags: dict[str, str] = self._act("ListTagsForResource", lambda: self.tags.get(arn, {}))
+        return tags
