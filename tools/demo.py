@@ -115,15 +115,12 @@ def run(arguments: list[str], environment: dict[str, str], folder: Path = PROJEC
         # From a terminal, Pulumi redraws its display in place.
         stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
         text=True,
+        # Signals reach it by way of this process alone: to Pulumi, a second one means "at once",
+        # and one for a closed terminal would end it without its plugins.
+        start_new_session=True,
     )
     try:
         code = process.wait()
-    except KeyboardInterrupt:
-        # Ctrl-C has reached Pulumi too, which takes a second one for "at once".
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(GRACE_SECONDS)
-        end(process, signal.SIGINT)
-        raise
     except BaseException:
         end(process, signal.SIGINT)
         raise
