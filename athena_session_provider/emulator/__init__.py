@@ -13,6 +13,10 @@ This adds them, on the same port, and keeps the service's contract:
   version 3.5) exist from the start, beside moto's `primary`, which is a SQL one.
   Each engine refuses what the real one refuses.
 
+- Calculations run, in one Python interpreter for each session. **It executes the code
+  that it is given, on this machine, as the user who started it**, and therefore
+  listens on loopback only.
+
 A test tells it what goes wrong (`inject`), moves its clock (`advance`), and asserts
 from its books (`calls`, `sessions`):
 
@@ -26,8 +30,9 @@ from its books (`calls`, `sessions`):
 
 Guessed, because no source says it: the texts of most messages, the order in which a
 request is checked beyond "model first", the default page size, the URL that
-GetSessionEndpoint returns (it leads nowhere), and the AthenaErrorCode of all but
-validation errors and mismatched tokens.
+GetSessionEndpoint returns (it leads nowhere), the AthenaErrorCode of all but
+validation errors and mismatched tokens, and of calculations the names of their files
+in S3, the format of the result, and Progress.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m athena_session_provider.emulator",
         description=(
             "A local Amazon Athena with Spark sessions, and the rest of AWS as moto "
-            "has it. It listens on loopback only and checks no credentials."
+            "has it. It listens on loopback only, checks no credentials, and runs the code "
+            "of calculations on this machine."
         ),
     )
     parser.add_argument("--port", type=int, default=0, help="0, the default, is any free one")

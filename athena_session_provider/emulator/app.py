@@ -25,6 +25,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from moto.utilities.utils import get_partition
 
+from .calculations import CalculationStore
 from .errors import ServiceError
 from .faults import ACTS_FIRST, ConnectionDropped, Fault, FaultPlan
 from .models import Clock, Scope, Session, SessionStore
@@ -90,16 +91,25 @@ class EmulatorApp:
             "settings": self._change_settings,
         }
         self.stopping = Event()
+        self.url = ""
+        self._calculations: CalculationStore | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: sessions, calls, faults, settings, and all of moto."""
+        self.close()
         BackendDict.reset()
         self._clock = Clock()
         self._sessions = SessionStore(self._clock, self._initial)
-        self._operations = Operations(self._sessions)
+        self._calculations = CalculationStore(self._sessions, lambda: self.url)
+        self._operations = Operations(self._sessions, self._calculations)
         self._faults = FaultPlan()
         self._calls: list[dict[str, Any]] = []
+
+    def close(self) -> None:
+        """End the processes that calculations run in."""
+        if self._calculations:
+            self._calculations.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

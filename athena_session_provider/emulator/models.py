@@ -9,11 +9,8 @@ bring it, and whoever looks at it first applies those that are due:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import itertools
-import json
 import secrets
 import time
 import uuid
@@ -22,9 +19,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import InvalidRequestError, ServiceError
+from .paging import page
+from .tokens import TokenTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .settings import Settings
 
@@ -36,7 +35,6 @@ INACTIVE_STATES = ("TERMINATING", "TERMINATED", "FAILED")
 END_STATES = ("TERMINATED", "FAILED", "DEGRADED")
 
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
-DEFAULT_PAGE_SIZE = 50
 ENDPOINT_TOKEN_SECONDS = 3600.0
 SPARK_3 = "PySpark engine version 3"
 SPARK_35 = "Apache Spark version 3.5"
@@ -65,6 +63,11 @@ class Scope(NamedTuple):
     account_id: str
     region: str
     partition: str
+
+    @property
+    def default_bucket(self) -> str:
+        """Return the bucket of work groups that name no location; it need not exist."""
+        return f"athena-spark-results-{self.account_id}-{self.region}"
 
     def arn(self, resource: str) -> str:
         """Return the ARN of a resource of Athena in this account and region."""
@@ -113,11 +116,19 @@ class Session:
     ended_at: float | None = None
     idle_since: float | None = None
     planned: list[Transition] = field(default_factory=list)
+    on_end: Callable[[], None] | None = None
+    """Called when the session can do no more work."""
 
     @property
     def arn(self) -> str:
         """Return the session's ARN, which is the name that its tags go by."""
         return self.scope.arn(f"workgroup/{self.work_group.name}/session/{self.session_id}")
+
+    @property
+    def working_directory(self) -> str:
+        """Return the location in S3 that the session's calculations write below."""
+        location = self.work_group.output_location or f"s3://{self.scope.default_bucket}"
+        return f"{location.rstrip('/')}/{self.session_id}"
 
     @property
     def idle_timeout_minutes(self) -> int:
@@ -149,15 +160,12 @@ class Session:
             ]
         elif state not in {"CREATING", "CREATED"}:
             self.planned = []
+        if state not in LIVE_STATES and self.on_end:
+            self.on_end()
 
     def dpu_milliseconds(self, now: float) -> int:
         """Return what one DPU adds up to in the session's life so far."""
         return max(0, int(((self.ended_at or now) - self.started_at) * 1000))
-
-
-class _FirstResponse(NamedTuple):
-    parameters: dict[str, Any]
-    response: dict[str, Any]
 
 
 class SessionStore:
@@ -167,8 +175,8 @@ class SessionStore:
         self.clock = clock
         self.settings = settings
         self.lock = RLock()
+        self.tokens = TokenTable()
         self._sessions: dict[str, Session] = {}
-        self._tokens: dict[tuple[Scope, str], _FirstResponse] = {}
         self._numbers = itertools.count(1)
         self._bucket: tuple[float, float] | None = None
 
@@ -183,11 +191,15 @@ class SessionStore:
         """Return a session of this account and region, dead or alive."""
         session = self.find(scope, session_id)
         if session is None:
-            message = f"Session {session_id} not found"
-            if self.settings.unknown_session_error == "ResourceNotFoundException":
-                raise ServiceError("ResourceNotFoundException", message, ResourceName=session_id)
-            raise InvalidRequestError(message, "SESSION_NOT_FOUND")
+            raise self.unknown("Session", session_id)
         return session
+
+    def unknown(self, kind: str, name: str) -> ServiceError:
+        """Return the error for an id that does not exist, as the settings have it."""
+        message = f"{kind} {name} not found"
+        if self.settings.unknown_session_error == "ResourceNotFoundException":
+            return ServiceError("ResourceNotFoundException", message, ResourceName=name)
+        return InvalidRequestError(message, f"{kind.upper()}_NOT_FOUND")
 
     def find(self, scope: Scope, session_id: str) -> Session | None:
         """Return a session of this account and region, or None."""
@@ -208,18 +220,6 @@ class SessionStore:
         self._bucket = (max(0.0, filled - 1) if filled >= 1 else filled, now)
         if filled < 1:
             raise ServiceError("TooManyRequestsException", "Rate exceeded")
-
-    def replay(self, scope: Scope, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the first response to this token, as it was, or None for a new one."""
-        token = parameters.get("ClientRequestToken")
-        first = self._tokens.get((scope, token)) if token else None
-        if first is None:
-            return None
-        if first.parameters != parameters:
-            raise InvalidRequestError(
-                "Idempotent parameters do not match", "IDEMPOTENT_PARAMETER_MISMATCH"
-            )
-        return copy.deepcopy(first.response)
 
     def start(
         self,
@@ -257,15 +257,6 @@ class SessionStore:
         self._sessions[session.session_id] = session
         return session
 
-    def remember(
-        self, scope: Scope, parameters: Mapping[str, Any], response: dict[str, Any]
-    ) -> None:
-        """Keep the first response to a token, for as long as the emulator runs."""
-        if token := parameters.get("ClientRequestToken"):
-            self._tokens[scope, token] = _FirstResponse(
-                copy.deepcopy(dict(parameters)), copy.deepcopy(response)
-            )
-
     def terminate(self, session: Session, reason: str) -> None:
         """End a session, unless it is already inactive."""
         now = self.clock.now()
@@ -298,21 +289,14 @@ class SessionStore:
         """Return one page of ListSessions, newest first, and the token of the next."""
         name, state = parameters["WorkGroup"], parameters.get("StateFilter")
         states = (state,) if state else LIVE_STATES
-        size = parameters.get("MaxResults") or DEFAULT_PAGE_SIZE
-        # The token names the query and the last session shown, so that sessions
-        # that come or go between two pages move nothing from one to the other.
-        before = _decode_token(parameters.get("NextToken"), [name, state])
-        found = [
+        found = (
             session
             for session in reversed(self.all())
             if session.scope == scope
             and session.work_group.name == name
             and session.state in states
-            and (before is None or session.number < before)
-        ]
-        page = found[:size]
-        more = len(found) > size
-        return page, _encode_token([name, state], page[-1].number) if more else None
+        )
+        return page(found, [name, state], parameters)
 
     def endpoint(self, session: Session) -> dict[str, Any]:
         """Return a Spark Connect endpoint with a token that was never given before."""
@@ -377,19 +361,3 @@ def check_engine_rules(work_group: WorkGroup, parameters: Mapping[str, Any]) -> 
         raise InvalidRequestError("NotebookId is required when NotebookVersion is provided.")
     if version is not None and version != NOTEBOOK_VERSION:
         raise InvalidRequestError(f"The only valid notebook version is {NOTEBOOK_VERSION}")
-
-
-def _encode_token(query: list[str | None], number: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([query, number]).encode()).decode()
-
-
-def _decode_token(token: str | None, query: list[str | None]) -> int | None:
-    if token is None:
-        return None
-    try:
-        of_query, number = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (binascii.Error, ValueError, TypeError):
-        of_query, number = None, None
-    if of_query != query or not isinstance(number, int):
-        raise InvalidRequestError("NextToken is not valid")
-    return number

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import workgroups
+from .calculations import FINAL_STATES, Calculation, CalculationStore
 from .errors import InvalidRequestError, not_found
 from .models import Scope, Session, SessionStore, check_tag_count
 from .validation import validate
@@ -45,8 +46,9 @@ class _Tags(Protocol):
 class Operations:
     """Everything the emulator answers itself, by the name of the operation."""
 
-    def __init__(self, sessions: SessionStore) -> None:
+    def __init__(self, sessions: SessionStore, calculations: CalculationStore) -> None:
         self._sessions = sessions
+        self._calculations = calculations
         self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
             "StartSession": self._start_session,
             "GetSession": self._get_session,
@@ -54,6 +56,12 @@ class Operations:
             "GetSessionEndpoint": self._get_session_endpoint,
             "ListSessions": self._list_sessions,
             "TerminateSession": self._terminate_session,
+            "StartCalculationExecution": self._start_calculation,
+            "StopCalculationExecution": self._stop_calculation,
+            "GetCalculationExecution": self._get_calculation,
+            "GetCalculationExecutionStatus": self._get_calculation_status,
+            "GetCalculationExecutionCode": self._get_calculation_code,
+            "ListCalculationExecutions": self._list_calculations,
             "TagResource": self._tag_resource,
             "UntagResource": self._untag_resource,
             "ListTagsForResource": self._list_tags_for_resource,
@@ -91,7 +99,7 @@ class Operations:
         sessions.throttle_start()
         # Before anything that can change in time: a replay is answered alike even
         # when the session is dead and its work group is gone.
-        if response := sessions.replay(scope, parameters):
+        if response := sessions.tokens.replay(scope, parameters):
             request.session_id = response["SessionId"]
             return response
         work_group = workgroups.get(scope, parameters["WorkGroup"])
@@ -103,13 +111,12 @@ class Operations:
         request.created_session = True
         request.session_id = session.session_id
         response = {"SessionId": session.session_id, "State": session.state}
-        sessions.remember(scope, parameters, response)
+        sessions.tokens.remember(scope, parameters, response)
         return response
 
     def _get_session(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
         parameters, work_group = session.parameters, session.work_group
-        location = work_group.output_location
         members = {
             "SessionId": session.session_id,
             "Description": parameters.get("Description"),
@@ -121,7 +128,7 @@ class Operations:
             "SessionConfiguration": _present(
                 {
                     "ExecutionRole": parameters.get("ExecutionRole") or work_group.execution_role,
-                    "WorkingDirectory": location and f"{location.rstrip('/')}/{session.session_id}",
+                    "WorkingDirectory": session.working_directory,
                     "IdleTimeoutSeconds": session.idle_timeout_minutes * 60,
                     "SessionIdleTimeoutInMinutes": session.idle_timeout_minutes,
                 }
@@ -153,6 +160,75 @@ class Operations:
     def _session(self, request: Request) -> Session:
         request.session_id = request.parameters["SessionId"]
         return self._sessions.get(request.scope, request.parameters["SessionId"])
+
+    # Calculations
+
+    def _start_calculation(self, request: Request) -> dict[str, Any]:
+        session, tokens = self._session(request), self._calculations.tokens
+        if response := tokens.replay(request.scope, request.parameters):
+            return response
+        calculation = self._calculations.start(session, request.parameters)
+        response = {
+            "CalculationExecutionId": calculation.calculation_id,
+            "State": calculation.state,
+        }
+        tokens.remember(request.scope, request.parameters, response)
+        return response
+
+    def _stop_calculation(self, request: Request) -> dict[str, Any]:
+        calculation = self._calculation(request)
+        self._calculations.stop(calculation)
+        return {"State": calculation.state}
+
+    def _get_calculation(self, request: Request) -> dict[str, Any]:
+        calculation = self._calculation(request)
+        return _present(
+            {
+                "CalculationExecutionId": calculation.calculation_id,
+                "SessionId": calculation.session.session_id,
+                "Description": calculation.description,
+                "WorkingDirectory": calculation.session.working_directory,
+                **self._progress(calculation),
+                "Result": calculation.result or None,
+            }
+        )
+
+    def _get_calculation_status(self, request: Request) -> dict[str, Any]:
+        return self._progress(self._calculation(request))
+
+    def _get_calculation_code(self, request: Request) -> dict[str, Any]:
+        return {"CodeBlock": self._calculation(request).code}
+
+    def _list_calculations(self, request: Request) -> dict[str, Any]:
+        page, token = self._calculations.page(self._session(request), request.parameters)
+        listed = [
+            _present(
+                {
+                    "CalculationExecutionId": item.calculation_id,
+                    "Description": item.description,
+                    "Status": _calculation_status(item),
+                }
+            )
+            for item in page
+        ]
+        return _present({"Calculations": listed, "NextToken": token})
+
+    def _calculation(self, request: Request) -> Calculation:
+        calculation_id = request.parameters["CalculationExecutionId"]
+        calculation = self._calculations.get(request.scope, calculation_id)
+        request.session_id = calculation.session.session_id
+        return calculation
+
+    def _progress(self, calculation: Calculation) -> dict[str, Any]:
+        # Clients fail without Statistics, in whatever state the calculation is.
+        done = calculation.state in FINAL_STATES
+        return {
+            "Status": _calculation_status(calculation),
+            "Statistics": {
+                "DpuExecutionInMillis": calculation.milliseconds(self._sessions.clock.now()),
+                "Progress": "100%" if done else "0%",
+            },
+        }
 
     # Tags
 
@@ -245,6 +321,17 @@ def _status(session: Session) -> dict[str, Any]:
             "IdleSinceDateTime": session.idle_since,
             "State": session.state,
             "StateChangeReason": session.state_change_reason,
+        }
+    )
+
+
+def _calculation_status(calculation: Calculation) -> dict[str, Any]:
+    return _present(
+        {
+            "SubmissionDateTime": calculation.submitted_at,
+            "CompletionDateTime": calculation.completed_at,
+            "State": calculation.state,
+            "StateChangeReason": calculation.reason,
         }
     )
 

@@ -193,7 +193,7 @@ class Emulator(EmulatorClient):
         except BaseException:
             self._running.release()
             raise
-        self.url = f"http://{LOOPBACK}:{self._server.port}"
+        self.url = self._app.url = f"http://{LOOPBACK}:{self._server.port}"
         self._thread = Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.02},
@@ -209,6 +209,7 @@ class Emulator(EmulatorClient):
             self._server.shutdown()
             self._thread.join()
             self._server.close_connections()
+            self._app.close()
             self._app = self._server = self._thread = None
             self._running.release()
 

@@ -231,6 +231,6 @@ def _default(scope: Scope, engine: str) -> dict[str, Any]:
             "AWSAthenaSparkExecutionRole"
         ),
         "ResultConfiguration": {
-            "OutputLocation": (f"s3://athena-spark-results-{scope.account_id}-{scope.region}/")
+            "OutputLocation": f"s3://{scope.default_bucket}/",
         },
     }

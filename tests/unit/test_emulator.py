@@ -6,7 +6,7 @@ import http.client
 import json
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -18,6 +18,8 @@ from athena_session_provider.emulator.validation import _compile, service_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.model import StructureShape
 
 TOKEN = "t" * 32
 DPUS = {"MaxConcurrentDpus": 4}
@@ -587,7 +589,7 @@ def test_what_work_groups_refuse(
 # Reading
 
 
-def test_get_session_returns_what_was_given(athena: Any) -> None:
+def test_get_session_returns_what_was_given(emulator: Emulator, athena: Any) -> None:
     """Every member but the tags, which it never returns."""
     given = {
         "WorkGroup": "spark-35",
@@ -608,7 +610,11 @@ def test_get_session_returns_what_was_given(athena: Any) -> None:
     assert configuration["IdleTimeoutSeconds"] == 420
     assert configuration["SessionIdleTimeoutInMinutes"] == 7
     assert session["Statistics"]["DpuExecutionInMillis"] >= 0
-    assert "Tags" not in session
+    # Not from the client, which would drop what the model does not have.
+    _, answer = raw(emulator, "GetSession", json.dumps({"SessionId": session["SessionId"]}))
+    members = cast("StructureShape", service_model().shape_for("GetSessionResponse")).members
+    assert set(answer) == set(members) - {"NotebookVersion"}
+    assert "Tags" not in members
 
 
 @pytest.mark.parametrize(
@@ -824,7 +830,11 @@ def test_start_rate(emulator: Emulator, athena: Any) -> None:
     for _ in range(2):
         start(athena)
     error(lambda: start(athena))
-    assert len(emulator.sessions()) == 5
+    emulator.advance(3600.0)
+    for _ in range(3):
+        start(athena)
+    error(lambda: start(athena))
+    assert len(emulator.sessions()) == 8
 
 
 # Answers

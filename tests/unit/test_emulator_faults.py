@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,14 @@ def refused(emulator: Emulator, athena: Any) -> dict[str, Any]:
     assert call.status == caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
     assert call.error_code == caught.value.response["Error"]["Code"]
     return dict(caught.value.response)
+
+
+def until_ended(threads: int) -> None:
+    """Wait until there are no more threads than that."""
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -200,11 +209,12 @@ def test_slower_than_the_read_timeout(emulator: Emulator, kind: str, acted: int)
 
 def test_a_slow_call_does_not_outlive_the_emulator() -> None:
     """Nor does it hold up its end."""
-    begun = time.monotonic()
+    begun, threads_before = time.monotonic(), threading.active_count()
     with Emulator() as emulator:
         emulator.inject("StartSession", "slow", seconds=60.0)
         with pytest.raises(ReadTimeoutError):
             client(emulator, read_timeout=0.1).start_session(**START)
+    until_ended(threads_before)
     assert time.monotonic() - begun < 5
 
 
