@@ -10,7 +10,9 @@ PULUMI_BIN = $$($(BIN)/python tools/pulumi_cli.py)
 WITH_PULUMI = pulumi=$(PULUMI_BIN) && PATH="$$PWD/$(BIN):$$pulumi:$$PATH"
 
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -q
-CODE = athena_session_provider tests tools benchmarks __main__.py
+
+# Such as `make unit ARGS="-k token -x"`.
+ARGS =
 
 .PHONY: help setup engine demo test lint format types unit bench constraints clean
 
@@ -22,6 +24,7 @@ setup: $(VENV)/installed ## create .venv and install what the project needs
 # The lock file holds everything, so pip need not resolve anything: a third of the time. The last
 # line adds the package itself, and fails where pyproject.toml asks for what the lock file lacks.
 $(VENV)/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on PATH: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 	  f"Python 3.10 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12")'
 	@echo "Installing into $(VENV), which takes about a minute the first time..."
@@ -32,13 +35,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
-	@echo "Pulumi CLI: $(PULUMI_BIN)"
+	@pulumi=$(PULUMI_BIN) && echo "Pulumi CLI: $$pulumi"
 
 demo: setup ## start a session on a local emulator with `pulumi up`, and end it again
 	@$(WITH_PULUMI) exec $(BIN)/python tools/demo.py
 
 test: setup lint types ## lint, type check and run every test
-	@$(WITH_PULUMI) exec $(BIN)/python -m pytest
+	@$(WITH_PULUMI) exec $(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## check style and formatting
 	$(BIN)/ruff check
@@ -52,7 +55,7 @@ types: setup ## check types
 	$(BIN)/mypy
 
 unit: setup ## run the fast tests, which need no Pulumi CLI
-	$(BIN)/python -m pytest -m "not engine"
+	$(BIN)/python -m pytest -m "not engine" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
 	@for script in benchmarks/*.py; do $(WITH_PULUMI) $(BIN)/python "$$script" || exit; done

@@ -80,16 +80,15 @@ def on_path() -> Path | None:
     found = shutil.which("pulumi")
     if not found:
         return None
-    folder = Path(found).parent
     # Package managers link the CLI alone into a folder on PATH; the rest lies beside the original.
-    search = os.pathsep.join(
-        [str(folder), str(Path(found).resolve().parent), os.environ.get("PATH", "")]
-    )
-    missing = [name for name in COMPANIONS if not shutil.which(name, path=search)]
+    for folder in (Path(found).parent, Path(found).resolve().parent):
+        if is_complete(folder):
+            return folder
+    missing = [name for name in COMPANIONS if not shutil.which(name)]
     if missing:
-        say(f"{found} is not used: {', '.join(missing)} is neither beside it nor on PATH.")
+        say(f"{found} is not used: there is no {' and no '.join(missing)} beside it or on PATH.")
         return None
-    return folder
+    return Path(found).parent
 
 
 def built_folder() -> Path:
