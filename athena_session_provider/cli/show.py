@@ -1,0 +1,245 @@
+"""What the command prints on standard output: tables to read, or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from athena_session_provider.cli.snippets import client_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from athena_session_provider.cli.orphans import Orphan
+    from athena_session_provider.cli.previews import Listed, Raised, Swept, TakenDown
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_WIDEST = 10_000
+
+
+def duration(time: timedelta) -> str:
+    """Give a duration in its two largest units: "3h 5m"."""
+    seconds = int(abs(time.total_seconds()))
+    sign = "-" if time.total_seconds() < 0 and seconds else ""
+    units = ((seconds // _DAY, "d"), (seconds % _DAY // _HOUR, "h"),
+             (seconds % _HOUR // _MINUTE, "m"), (seconds % _MINUTE, "s"))  # fmt: skip
+    first = next((number for number, (count, _) in enumerate(units) if count), len(units) - 1)
+    parts = [f"{count}{unit}" for count, unit in units[first : first + 2] if count]
+    return sign + (" ".join(parts) or "0s")
+
+
+def moment(time: datetime | None) -> str | None:
+    """Give a time as JSON has it."""
+    return time.isoformat() if time else None
+
+
+def print_json(value: Any) -> None:
+    """Print JSON, and nothing else, on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+
+
+def raised_json(raised: Raised) -> dict[str, Any]:
+    """Give what `up` did."""
+    preview = raised.preview
+    return {
+        "name": preview.name,
+        "created": raised.created,
+        "owner": preview.owner,
+        "commit": preview.commit,
+        "expires": moment(preview.expires),
+        "sessions": [
+            {
+                "session_id": session.session_id,
+                "work_group": session.work_group,
+                "region": session.region,
+                "arn": session.arn or None,
+                "clients": client_lines(session),
+            }
+            for session in raised.sessions
+        ],
+    }
+
+
+def print_raised(console: Console, raised: Raised) -> None:
+    """Print the session ids, and the lines that use them."""
+    preview = raised.preview
+    done = "created" if raised.created else "updated"
+    _line(console, f"Preview environment {preview.name} {done}; it expires {_utc(preview.expires)}")
+    if not raised.sessions:
+        _line(console, "The program starts no session.")
+    for session in raised.sessions:
+        where = f"work group {session.work_group}, {session.region}"
+        _line(console, f"\nSession {session.session_id} ({where})")
+        for client, lines in client_lines(session).items():
+            console.print(Text(f"\n# {client}", style="bold"), soft_wrap=True)
+            # Not wrapped, not colored: to be copied.
+            _line(console, lines)
+
+
+def taken_down_json(outcome: TakenDown) -> dict[str, Any]:
+    """Give what `down` did."""
+    return {
+        "name": outcome.name,
+        "existed": outcome.existed,
+        "ended": list(outcome.ended),
+        "ended_unnamed": list(outcome.ended_unnamed),
+    }
+
+
+def taken_down_text(outcome: TakenDown) -> str:
+    """Say what `down` did."""
+    if not outcome.existed:
+        return f"There is no preview environment {outcome.name} (any more): nothing to do."
+    ended = [*outcome.ended, *outcome.ended_unnamed]
+    sessions = f" Ended {', '.join(ended)}." if ended else ""
+    return f"Preview environment {outcome.name} is gone, its stack too.{sessions}"
+
+
+def listed_json(items: Sequence[Listed], price: float, now: datetime) -> list[dict[str, Any]]:
+    """Give what `list` found."""
+    return [
+        {
+            "name": item.preview.name,
+            "owner": item.preview.owner,
+            "commit": item.preview.commit,
+            "from_stack": item.preview.base or None,
+            "created": moment(item.preview.created),
+            "expires": moment(item.preview.expires),
+            "expired": item.preview.expired(now),
+            "unfinished": item.unfinished,
+            "dpu_hours": round(item.dpu_hours, 4),
+            "price": round(item.dpu_hours * price, 4),
+            "sessions": [vars(session) for session in item.sessions],
+        }
+        for item in items
+    ]
+
+
+def print_listed(console: Console, items: Sequence[Listed], price: float, now: datetime) -> None:
+    """Print the table of the preview environments."""
+    if not items:
+        _line(console, "There are no preview environments in this project.")
+        return
+    table = _table("NAME", "OWNER", "AGE", "EXPIRES IN", "SESSION", "STATE", "DPU-HOURS", "PRICE")
+    for column in ("DPU-HOURS", "PRICE"):
+        next(c for c in table.columns if c.header == column).justify = "right"
+    for item in items:
+        preview = item.preview
+        left = preview.expires - now if preview.expires else None
+        states = [Text(s.state, style=_STYLES.get(s.state, "yellow")) for s in item.sessions]
+        table.add_row(
+            preview.name,
+            preview.owner,
+            duration(now - preview.created) if preview.created else "?",
+            _left(left),
+            "\n".join(session.session_id for session in item.sessions) or "-",
+            Text("\n").join(states) if states else ("starting?" if item.unfinished else "-"),
+            f"{item.dpu_hours:.2f}",
+            f"${item.dpu_hours * price:.2f}",
+        )
+    _print_table(console, table)
+    total = sum(item.dpu_hours for item in items)
+    _line(
+        console,
+        f"{total:.2f} DPU-hours, ${total * price:.2f} at ${price:g} per DPU-hour.",
+    )
+    for item in items:
+        for session in item.sessions:
+            if session.problem and session.state not in ("IDLE", "BUSY"):
+                _line(console, f"{item.preview.name}: {session.session_id}: {session.problem}")
+
+
+def _left(left: timedelta | None) -> Text:
+    if left is None:
+        return Text("?", style="red")
+    if left <= timedelta(0):
+        return Text(f"expired {duration(-left)} ago", style="red")
+    return Text(duration(left))
+
+
+_STYLES = {"IDLE": "green", "BUSY": "green", "FAILED": "red", "DEGRADED": "red", "?": "red"}
+
+
+def swept_json(items: Sequence[Swept]) -> list[dict[str, Any]]:
+    """Give what `sweep` did."""
+    return [
+        {
+            "name": item.preview.name,
+            "reason": item.reason,
+            "taken_down": item.outcome is not None,
+            "ended": [*item.outcome.ended, *item.outcome.ended_unnamed] if item.outcome else [],
+            "error": item.error or None,
+        }
+        for item in items
+    ]
+
+
+def print_swept(console: Console, items: Sequence[Swept], *, dry_run: bool) -> None:
+    """Say what `sweep` did, one line each."""
+    if not items:
+        _line(console, "Nothing to sweep.")
+    for item in items:
+        done = "would be taken down" if dry_run else "taken down"
+        if item.error:
+            done = "NOT taken down"
+        _line(console, f"{item.preview.name}: {done}, since {item.reason}. {item.error}".strip())
+
+
+def orphans_json(orphans: Sequence[Orphan]) -> list[dict[str, Any]]:
+    """Give what `orphans` found."""
+    return [
+        {**vars(orphan), "started_at": moment(orphan.started_at), "error": orphan.error or None}
+        for orphan in orphans
+    ]
+
+
+def print_orphans(console: Console, orphans: Sequence[Orphan], now: datetime) -> None:
+    """Print the table of the orphans."""
+    if not orphans:
+        _line(console, "No orphans: every live session of ours is named by a stack.")
+        return
+    table = _table("SESSION", "WORK GROUP", "STATE", "AGE", "STARTED FOR", "")
+    for orphan in orphans:
+        done = "terminated" if orphan.terminated else ("failed" if orphan.error else "")
+        table.add_row(
+            orphan.session_id,
+            orphan.work_group,
+            orphan.state,
+            duration(now - orphan.started_at) if orphan.started_at else "?",
+            orphan.urn.removeprefix("urn:pulumi:"),
+            done,
+        )
+    _print_table(console, table)
+    for orphan in orphans:
+        if orphan.error:
+            _line(console, f"{orphan.session_id}: {orphan.error}")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _print_table(console: Console, table: Table) -> None:
+    # An id that is cut off is of no use: a terminal that is too narrow wraps the lines itself.
+    needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    console.print(table, width=max(needed, console.width), crop=False, soft_wrap=False)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _utc(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "never"
