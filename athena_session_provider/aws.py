@@ -26,8 +26,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 10.0
 """How long one attempt waits for an answer. botocore's own 60 seconds look like a hang."""
 
-CONNECTIONS = 64
-"""Connections kept open by a client: the provider works on that many sessions side by side."""
+CONNECTIONS = 256
+"""Connections that a client may keep: the provider works on that many sessions side by side."""
 
 _ASSUME_ROLE_ARGUMENTS = {
     "sessionName": "RoleSessionName",

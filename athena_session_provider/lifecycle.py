@@ -91,6 +91,9 @@ def start_session(
             if first is not None:
                 _remember_generation(athena, request["WorkGroup"], first, generation)
             return Token(token, started.session_id, VERDICTS[status.state])
+        if status is not None and status.state is SessionState.DEGRADED:
+            # Of no use, and still paid for.
+            persist(lambda: athena.terminate_session(started.session_id), deadline)  # noqa: B023
         if status is not None and _failed_just_now(status, started, took):
             raise SessionDiedError(
                 status.session_id,

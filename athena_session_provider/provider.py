@@ -136,7 +136,9 @@ class AthenaSessionProvider(ResourceProvider):
         """Start a session, or take one over, and wait until it takes calculations."""
         urn = _urn(props)
         athena = self._athena(props)
-        deadline = _deadline(props, "create", cancellable=True)
+        # Asked for now: once a session runs, nothing but waiting comes before it is in the state.
+        _ = athena.account_id
+        deadline = _deadline(props, "create")
 
         def progress(message: str) -> None:
             host.show_status(urn, message)
@@ -215,7 +217,7 @@ class AthenaSessionProvider(ResourceProvider):
             id_,
             props.get("work_group", ""),
             watches=WATCHES,
-            deadline=_deadline(props, "delete", cancellable=True),
+            deadline=_deadline(props, "delete"),
             progress=lambda message: host.show_status(_urn(props), message),
             account_id=props.get("account_id"),
         )
@@ -239,10 +241,10 @@ def _urn(props: Mapping[str, Any]) -> str:
     return str((props.get(IDENTITY) or {}).get("urn", ""))
 
 
-def _deadline(props: Mapping[str, Any], operation: str, *, cancellable: bool) -> Deadline:
+def _deadline(props: Mapping[str, Any], operation: str) -> Deadline:
     text = (props.get(TIMEOUTS) or {}).get(operation)
     seconds = inputs.timeout_seconds(text, DEFAULT_TIMEOUT_SECONDS)
-    return Deadline.after(seconds, SystemClock(host.cancelled if cancellable else None))
+    return Deadline.after(seconds, SystemClock(host.cancelled))
 
 
 def _cleanup_deadline() -> Deadline:

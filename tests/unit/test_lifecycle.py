@@ -86,6 +86,21 @@ def test_a_dead_session_has_used_its_token_up(athena: ScriptedAthena, state: str
     assert athena.tags[arn] == {GENERATION_TAG: "1"}
 
 
+def test_a_degraded_session_is_terminated_before_another_starts(athena: ScriptedAthena) -> None:
+    """It is of no use to anybody, and costs money until its idle timeout."""
+    start(athena)
+    athena.scripts["session-0"] = ["DEGRADED"]
+    athena.clock.now += 60
+    assert athena.live() == ["session-0"]
+    start(athena)
+    assert athena.scripts["session-0"][0] == "TERMINATING"
+    athena.states = ("DEGRADED",)
+    athena.scripts["session-1"] = ["TERMINATED"]
+    with pytest.raises(errors.SessionDiedError):
+        start(athena)
+    assert athena.scripts["session-2"][0] == "TERMINATING"
+
+
 @pytest.mark.parametrize("tags_allowed", [True, False])
 def test_the_hundredth_start_costs_as_much_as_the_first_with_tags(
     athena: ScriptedAthena, *, tags_allowed: bool
