@@ -339,8 +339,8 @@ def check_engine_rules(work_group: WorkGroup, parameters: Mapping[str, Any]) -> 
     """Refuse what the work group's engine does not take.
 
     Engine 3.5 refuses the DPU sizes and SparkProperties and takes Classifications,
-    engine 3 the other way round (dbt-labs/dbt-adapters issue 1854); the pair of
-    notebook members is documented at EngineConfiguration$AdditionalConfigs.
+    engine 3 the other way round (dbt-labs/dbt-adapters issue 1854). A NotebookId needs a
+    NotebookVersion (aws/aws-sdk-pandas issue 2866); clients send the version alone, too.
     """
     configuration = parameters["EngineConfiguration"]
     refused = {
@@ -351,13 +351,9 @@ def check_engine_rules(work_group: WorkGroup, parameters: Mapping[str, Any]) -> 
         raise InvalidRequestError(
             f"{', '.join(given)} not supported for engine version {work_group.engine_version}"
         )
-    if work_group.engine_version == SPARK_3 and configuration.get("MaxConcurrentDpus") is None:
-        raise InvalidRequestError("MaxConcurrentDpus is required in EngineConfiguration")
     version = parameters.get("NotebookVersion")
     notebook_id = (configuration.get("AdditionalConfigs") or {}).get("NotebookId")
     if notebook_id is not None and version is None:
         raise InvalidRequestError("NotebookVersion is required when NotebookId is provided.")
-    if version is not None and notebook_id is None:
-        raise InvalidRequestError("NotebookId is required when NotebookVersion is provided.")
     if version is not None and version != NOTEBOOK_VERSION:
         raise InvalidRequestError(f"The only valid notebook version is {NOTEBOOK_VERSION}")

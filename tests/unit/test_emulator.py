@@ -419,7 +419,6 @@ def test_an_unknown_operation_is_refused(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"EngineConfiguration": {}}, "MaxConcurrentDpus is required"),
         (
             {"EngineConfiguration": {**DPUS, "Classifications": [{"Name": "spark-defaults"}]}},
             "Classifications not supported for engine version PySpark engine version 3",
@@ -439,10 +438,6 @@ def test_an_unknown_operation_is_refused(emulator: Emulator) -> None:
         (
             {"EngineConfiguration": {**DPUS, "AdditionalConfigs": {"NotebookId": "n"}}},
             "NotebookVersion is required when NotebookId is provided.",
-        ),
-        (
-            {"NotebookVersion": "Athena notebook version 1"},
-            "NotebookId is required when NotebookVersion is provided.",
         ),
         (
             {
