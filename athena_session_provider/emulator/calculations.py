@@ -91,6 +91,7 @@ class Interpreter:
         configuration = session.parameters["EngineConfiguration"]
         self._send(
             session_id=session.session_id,
+            folder=self._folder,
             spark_properties=configuration.get("SparkProperties") or {},
         )
 

@@ -11,9 +11,11 @@ It imports nothing but the standard library, so that it starts in milliseconds.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import linecache
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -50,6 +52,7 @@ class Interpreter:
             try:
                 answer["result"] = self._evaluate(name, code)
             except KeyboardInterrupt:
+                self._cancel_spark_jobs()
                 answer.update(error="Calculation was cancelled", cancelled=True)
             except BaseException as error:  # noqa: BLE001 - SystemExit ends no session
                 traceback.print_exception(type(error), error, _trace_of_code(error))
@@ -98,6 +101,12 @@ class Interpreter:
             builder = builder.config(key, value)
         self._module.__dict__["spark"] = builder.getOrCreate()
 
+    def _cancel_spark_jobs(self) -> None:
+        """End what runs in Spark's own process, which an interruption does not reach."""
+        spark = self._module.__dict__.get("spark")
+        with contextlib.suppress(Exception):
+            spark.sparkContext.cancelAllJobs()  # type: ignore[union-attr]
+
 
 def main() -> None:
     """Serve until the emulator closes our standard input."""
@@ -107,13 +116,16 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     _redirect(nothing, nothing)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    interpreter = Interpreter(json.loads(requests.readline()))
+    configuration = json.loads(requests.readline())
+    orphaned = (os.getppid(), configuration["folder"])
+    threading.Thread(target=_end_with, args=orphaned, daemon=True).start()
+    interpreter = Interpreter(configuration)
     for line in requests:
         request = json.loads(line)
         answer = interpreter.run(request["name"], request["code"])
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+    shutil.rmtree(configuration["folder"], ignore_errors=True)
 
 
 def _trace_of_code(error: BaseException) -> types.TracebackType | None:
@@ -130,10 +142,14 @@ def _redirect(out: int, err: int) -> None:
     os.dup2(err, 2)
 
 
-def _end_with(emulator: int) -> None:
-    """End this process and its children with the emulator, even a killed one."""
+def _end_with(emulator: int, folder: str) -> None:
+    """End this process and its children with the emulator, even a killed one.
+
+    An emulator that ends in order kills this process first, and removes its folder.
+    """
     while os.getppid() == emulator:
         time.sleep(ORPHAN_CHECK_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

@@ -477,7 +477,8 @@ def test_calculations_can_go_wrong_on_order(
     assert {call.session_id for call in calls} == {session_id}
 
 
-def test_an_orphaned_interpreter_ends() -> None:
+@pytest.mark.parametrize("busy", [True, False])
+def test_an_orphaned_interpreter_ends(*, busy: bool) -> None:
     """Its emulator may be killed in the middle of a calculation."""
     command = [sys.executable, "-m", "athena_session_provider.emulator", "--start-seconds", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -486,7 +487,11 @@ def test_an_orphaned_interpreter_ends() -> None:
         athena = client(emulator)
         session_id = athena.start_session(**SPARK)["SessionId"]
         pid = pid_of(emulator, athena, session_id)
-        submit(athena, session_id, "import time; time.sleep(600)")
+        done = run(athena, session_id, "import os; print(os.getcwd(), end='')")
+        folder = Path(read(emulator, done["Result"]["StdOutS3Uri"]))
+        if busy:
+            submit(athena, session_id, "import time; time.sleep(600)")
         assert alive(pid)
         process.kill()
     until(lambda: not alive(pid))
+    until(lambda: not folder.exists())
