@@ -93,6 +93,12 @@ def aws_settings(
     def structure(key: str, name: str) -> Any:
         return override[name] if name in override else _parsed(f"{namespace}:{key}", value(key))
 
+    if bool(value("accessKey")) != bool(value("secretKey")):
+        message = (
+            f"Of {namespace}:accessKey and {namespace}:secretKey only one is set in the stack's "
+            "configuration; set both, or none."
+        )
+        raise ConfigurationError(message)
     roles = structure("assumeRoles", "assume_roles")
     if roles is None:
         role = _parsed(f"{namespace}:assumeRole", value("assumeRole"))

@@ -287,7 +287,7 @@ class BotoAthena:
             raise service_error(exc, operation, self._region, subject) from exc
         except BotoCoreError as exc:
             endpoint = self._settings.endpoint("athena") or f"athena in {self._region}"
-            raise local_error(exc, operation, self._region, endpoint) from exc
+            raise local_error(exc, operation, self._region, subject, endpoint) from exc
 
 
 _shared: dict[AwsSettings, BotoAthena] = {}
@@ -412,7 +412,7 @@ def _error_class(  # noqa: C901, PLR0911 - a table, most specific first
 
 
 def local_error(
-    exc: BotoCoreError, operation: str, region: str, endpoint: str
+    exc: BotoCoreError, operation: str, region: str, subject: str, endpoint: str
 ) -> errors.AthenaSessionError:
     """Give the error of this package for a call that got no answer."""
     from botocore import exceptions as boto
@@ -439,6 +439,7 @@ def local_error(
     if isinstance(exc, (boto.ConnectionError, boto.HTTPClientError)):
         return errors.EndpointUnreachableError(
             operation,
+            subject=subject,
             region=region,
             endpoint=endpoint,
             detail=detail,

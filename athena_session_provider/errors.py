@@ -95,14 +95,21 @@ class EndpointUnreachableError(AthenaSessionError):
     """The service could not be reached, or did not answer in time."""
 
     def __init__(
-        self, operation: str, *, region: str, endpoint: str, detail: str, may_have_acted: bool
+        self,
+        operation: str,
+        *,
+        subject: str,
+        region: str,
+        endpoint: str,
+        detail: str,
+        may_have_acted: bool,
     ) -> None:
         self.operation = operation
         self.region = region
         self.endpoint = endpoint
         self.may_have_acted = may_have_acted
         super().__init__(
-            f"{operation} in region {region} got no answer from {endpoint}: {detail}. Check the "
+            f"{operation} for {subject} in region {region} got no answer from {endpoint}: {detail}. Check the "
             "network, the region's name and, if you set it, `aws:endpoints`; then run the command "
             "again."
         )

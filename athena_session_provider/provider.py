@@ -97,7 +97,7 @@ class AthenaSessionProvider(ResourceProvider):
             settings = aws_settings(self._config, known)
             checked[REGION] = resolved_region(settings)
         except ConfigurationError as exc:
-            return [Failure("aws.region", str(exc))]
+            return [Failure("aws", str(exc))]
         if settings.default_tags and checked.get("tags") != UNKNOWN:
             checked["tags"] = dict(settings.default_tags) | (checked.get("tags") or {})
         return []

@@ -33,7 +33,12 @@ def test_all_keys_are_read() -> None:
 
 def test_the_resource_overrides_the_stack() -> None:
     """Member by member; what it leaves out comes from the stack."""
-    config = {"aws:region": "eu-west-1", "aws:profile": "stack", "team:accessKey": "TEAM"}
+    config = {
+        "aws:region": "eu-west-1",
+        "aws:profile": "stack",
+        "team:accessKey": "TEAM",
+        "team:secretKey": "SK",
+    }
     settings = aws_settings(config, {"region": "us-east-1", "endpoints": {"athena": "http://a"}})
     assert (settings.region, settings.profile) == ("us-east-1", "stack")
     assert settings.endpoint("athena") == "http://a"
@@ -43,6 +48,7 @@ def test_the_resource_overrides_the_stack() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        ({"aws:secretKey": "SK"}, "Of aws:accessKey and aws:secretKey only one is set"),
         ({"aws:endpoints": "{"}, "aws:endpoints is not valid"),
         ({"aws:endpoints": '"http://a"'}, "has to be a list such as"),
         ({"aws:assumeRoles": "[{}]"}, "needs a roleArn"),

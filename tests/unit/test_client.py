@@ -94,7 +94,12 @@ def test_a_lost_answer_is_asked_for_again_with_the_token(
     [
         ("nowhere", {}, errors.WorkGroupNotFoundError, ["work group nowhere", "list-work-groups"]),
         ("primary", {}, errors.NotASparkWorkGroupError, ["work group primary", "Apache Spark"]),
-        ("spark", {}, errors.InvalidRequestError, ["Correct the argument"]),
+        (
+            "spark",
+            {"Classifications": [{"Name": "spark-defaults"}]},
+            errors.InvalidRequestError,
+            ["Correct the argument"],
+        ),
         (
             "spark-35",
             {"MaxConcurrentDpus": 4, "CoordinatorDpuSize": 1},

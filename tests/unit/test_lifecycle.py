@@ -205,7 +205,7 @@ def test_lost_answer_does_not_start_a_second_session(athena: ScriptedAthena) -> 
     athena.lost["StartSession"] = [
         errors.InternalServiceError(answer("InternalServerException")),
         errors.EndpointUnreachableError(
-            "StartSession", region="r", endpoint="e", detail="d", may_have_acted=True
+            "StartSession", subject="s", region="r", endpoint="e", detail="d", may_have_acted=True
         ),
     ]
     assert start(athena)[0].session_id == "session-0"
@@ -216,7 +216,7 @@ def test_lost_answer_does_not_start_a_second_session(athena: ScriptedAthena) -> 
 def test_unreachable_endpoint_is_an_error_at_once(athena: ScriptedAthena) -> None:
     """Nothing was sent, and waiting would hide a typo in the endpoint."""
     error = errors.EndpointUnreachableError(
-        "StartSession", region="r", endpoint="e", detail="d", may_have_acted=False
+        "StartSession", subject="s", region="r", endpoint="e", detail="d", may_have_acted=False
     )
     athena.failures["StartSession"] = [error]
     with pytest.raises(errors.EndpointUnreachableError):

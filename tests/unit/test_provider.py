@@ -98,7 +98,7 @@ def test_check_tells_that_the_region_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    assert "pulumi config set aws:region" in check(configured({}))[1]["aws.region"]
+    assert "pulumi config set aws:region" in check(configured({}))[1]["aws"]
     assert check(configured({}), aws={"region": UNKNOWN})[1] == {}
 
 
