@@ -31,7 +31,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --upgrade pip
 	@$(PIP) install --no-compile --no-deps -r constraints.txt
-	@$(PIP) install --no-compile -c constraints.txt -e '.[aws,cli,emulator,dev]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[aws,cli,clients,docs,emulator,dev]'
 	@touch $@
 
 engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
@@ -63,7 +63,8 @@ bench: setup ## measure how long a `pulumi up` takes
 constraints: ## resolve constraints.txt anew (needs uv)
 	@{ sed -n '/^#/p' constraints.txt; \
 	   uv pip compile -q --upgrade --universal --python-version 3.10 --no-header --no-annotate \
-	     --no-emit-index-url --extra aws --extra cli --extra emulator --extra dev pyproject.toml; } \
+	     --no-emit-index-url --extra aws --extra cli --extra clients \
+	     --extra docs --extra emulator --extra dev pyproject.toml; } \
 	 > constraints.new && mv constraints.new constraints.txt || { rm -f constraints.new; exit 1; }
 
 clean: ## remove .venv and what the tools left behind
