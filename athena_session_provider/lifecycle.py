@@ -17,6 +17,8 @@ from athena_session_provider.client import Athena, SessionDetails, SessionStatus
 from athena_session_provider.errors import (
     AdoptionError,
     AthenaSessionError,
+    EndpointUnreachableError,
+    InternalServiceError,
     ServiceError,
     SessionDiedError,
     SessionNotFoundError,
@@ -44,8 +46,23 @@ CLEANUP_SECONDS = 60.0
 NEW_SESSION_SECONDS = 3.0
 """How long a session id that StartSession gave may be unknown to GetSessionStatus."""
 
+DEAD_STARTS = 5
+"""How many sessions that a create itself seems to have started may be dead when it looks.
+
+One can have been ended by somebody else. A service that ends them all must not make us start
+session after session, of which each costs money.
+"""
+
+_FAILURES = (SessionState.FAILED, SessionState.DEGRADED)
+
 # The Date header has whole seconds.
 _HTTP_DATE_RESOLUTION = dt.timedelta(seconds=2)
+
+MAY_RUN = (
+    "A session may have been started all the same: run `pulumi up` again, which takes it up, or "
+    "it runs until its idle timeout."
+)
+"""Outcome of a StartSession that was never answered, so that its session's id is not known."""
 
 Progress = Callable[[str], None]
 """Told, in a few words, what is being waited for."""
@@ -73,18 +90,25 @@ def start_session(
     watch: SessionWatch,
     deadline: Deadline,
     progress: Progress = no_progress,
+    on_started: Callable[[str], None] = lambda _session_id: None,
 ) -> Token:
     """Start a session, or take up the one that was started for this resource and still lives.
+
+    ``on_started`` is told the id of each session that the service gives, before anything else is
+    done with it, so that no error leaves a session behind that nobody knows.
 
     Raises SessionDiedError where the session that it started failed at once, CapacityError where
     the service had no room until the deadline, and every other ServiceError as it is.
     """
     generation = 0
     first: str | None = None
+    dead_starts = 0
     while True:
+        deadline.clock.sleep(0)  # raises CancelledError, however many sessions are dead
         token = client_request_token(identity, request, generation)
         began = deadline.clock.monotonic()
         started = _start(athena, request, token, deadline, progress)
+        on_started(started.session_id)
         took = dt.timedelta(seconds=deadline.clock.monotonic() - began)
         status = _status_of_new(watch, started.session_id, deadline)
         if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
@@ -94,13 +118,16 @@ def start_session(
         if status is not None and status.state is SessionState.DEGRADED:
             # Of no use, and still paid for.
             persist(lambda: athena.terminate_session(started.session_id), deadline)  # noqa: B023
-        if status is not None and _failed_just_now(status, started, took):
-            raise SessionDiedError(
-                status.session_id,
-                region=athena.region,
-                state=status.state.value,
-                reason=status.reason,
-            )
+        if status is None or _started_just_now(status, started, took):
+            failed = status is not None and status.state in _FAILURES
+            dead_starts += 1
+            if failed or dead_starts == DEAD_STARTS:
+                raise SessionDiedError(
+                    started.session_id,
+                    region=athena.region,
+                    state=status.state.value if status else "not known to the service",
+                    reason=status.reason if status else "",
+                )
         if first is None:
             first = started.session_id
             generation = _remembered_generation(athena, request["WorkGroup"], first)
@@ -143,15 +170,13 @@ def _status_of_new(
         deadline.clock.sleep(poll_interval(0, shared=watch.shared))
 
 
-def _failed_just_now(status: SessionStatus, started: StartedSession, took: dt.timedelta) -> bool:
-    """Tell a start of ours that failed at once from one that failed in an earlier run.
+def _started_just_now(status: SessionStatus, started: StartedSession, took: dt.timedelta) -> bool:
+    """Tell a session that we started from one of an earlier run.
 
     Both times are the service's own, so that this machine's clock does not matter.
     """
-    if status.state not in (SessionState.FAILED, SessionState.DEGRADED):
-        return False
     if status.started_at is None or started.answered_at is None:
-        return False
+        return True
     return status.started_at >= started.answered_at - took - _HTTP_DATE_RESOLUTION
 
 
@@ -161,7 +186,7 @@ def _remembered_generation(athena: Athena, work_group: str, first: str) -> int:
         return 1
     try:
         remembered = athena.list_tags(arn).get(GENERATION_TAG, "")
-    except ServiceError:
+    except AthenaSessionError:
         return 1
     return int(remembered) if remembered.isascii() and remembered.isdigit() else 1
 
@@ -172,7 +197,7 @@ def _remember_generation(athena: Athena, work_group: str, first: str, generation
         return
     try:
         athena.tag_resource(arn, {GENERATION_TAG: str(generation)})
-    except ServiceError:
+    except AthenaSessionError:
         # Merely slower next time; a role without athena:TagResource is a good role.
         return
 
@@ -303,22 +328,39 @@ def create(
     """
     work_group = request["WorkGroup"]
     watch = watches.of(athena, work_group)
+    started: list[str] = []
     with watch.waiting():
-        token = start_session(
-            athena, identity, request, watch=watch, deadline=deadline, progress=progress
-        )
         try:
+            token = start_session(
+                athena,
+                identity,
+                request,
+                watch=watch,
+                deadline=deadline,
+                progress=progress,
+                on_started=started.append,
+            )
             if token.verdict is not Verdict.READY:
                 wait_until_ready(
                     athena, token.session_id, watch=watch, deadline=deadline, progress=progress
                 )
             return token, persist(lambda: athena.get_session(token.session_id), deadline)
         except AthenaSessionError as exc:
-            exc.outcome = give_up(athena, token.session_id, work_group, watches, cleanup())
+            if started:
+                exc.outcome = give_up(athena, started[-1], work_group, watches, cleanup())
+            elif _may_have_started(exc):
+                exc.outcome = MAY_RUN
             raise
         except BaseException:
-            give_up(athena, token.session_id, work_group, watches, cleanup())
+            if started:
+                give_up(athena, started[-1], work_group, watches, cleanup())
             raise
+
+
+def _may_have_started(error: AthenaSessionError) -> bool:
+    return isinstance(error, InternalServiceError) or (
+        isinstance(error, EndpointUnreachableError) and error.may_have_acted
+    )
 
 
 def give_up(

@@ -214,7 +214,12 @@ class EmulatorApp:
         """Answer a request that is recorded, as far as the faults let it pass."""
         entry = self._record(service, request, credentials)
         try:
-            fault = self._faults.take(request.operation, request.parameters)
+            fault = self._faults.take(
+                request.operation,
+                request.parameters,
+                self._work_group_of(request),
+                request.scope.region,
+            )
             answer = self._with_fault(fault, service, request, act) if fault else act()
             entry["status"] = answer.status
             entry["error_code"] = answer.error_code
@@ -245,11 +250,14 @@ class EmulatorApp:
 
     def _work_group_of(self, request: Request) -> str:
         session_id = request.parameters.get("SessionId")
-        session = (
-            self._sessions.find(request.scope, session_id) if isinstance(session_id, str) else None
-        )
-        if session:
-            return session.work_group.name
+        if isinstance(session_id, str):
+            with self._sessions.lock:
+                session = self._sessions.find(request.scope, session_id)
+            if session:
+                return session.work_group.name
+        arn = str(request.parameters.get("ResourceARN", ""))
+        if match := re.search(r":workgroup/([^/]+)", arn):
+            return match[1]
         return str(request.parameters.get("WorkGroup", "*"))
 
     def _record(self, service: str, request: Request, credentials: Credentials) -> dict[str, Any]:

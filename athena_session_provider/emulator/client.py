@@ -77,13 +77,16 @@ class EmulatorClient:
         message: str | None = None,
         status: int | None = None,
         session_id: str | None = None,
+        work_group: str | None = None,
+        region: str | None = None,
     ) -> int:
         """Order a fault, and return its id in `faults()`.
 
         operation: of Athena or STS; "*" is any. kind: see faults.KINDS. times: at
         how many calls, None for all. after: how many matching calls pass first.
         seconds: how long to wait. code, message, status: of the kinds that answer
-        with an error. session_id: only calls that name this session.
+        with an error. session_id: only calls that name this session. work_group, region: only
+        calls about this work group or one of its sessions, or in this region.
         """
         return cast(
             "int",
@@ -98,6 +101,8 @@ class EmulatorClient:
                 message=message,
                 status=status,
                 session_id=session_id,
+                work_group=work_group,
+                region=region,
             ),
         )
 

@@ -62,6 +62,10 @@ class Fault:
     status: int | None = None
     session_id: str | None = None
     """Only calls that name this session."""
+    work_group: str | None = None
+    """Only calls about this work group or one of its sessions."""
+    region: str | None = None
+    """Only calls in this region."""
     fired: int = 0
     seen: int = 0
 
@@ -76,13 +80,17 @@ class Fault:
         if (self.times is not None and self.times < 1) or self.after < 0:
             raise ValueError("times must be at least 1 (or None for always), after at least 0")
 
-    def due(self, operation: str, parameters: Mapping[str, Any]) -> bool:
+    def due(
+        self, operation: str, parameters: Mapping[str, Any], work_group: str, region: str
+    ) -> bool:
         """Count a call if it matches, and say whether the fault is due at it."""
         if self.operation not in {ANY, operation}:
             return False
         if self.kind == "fail-start" and operation != "StartSession":
             return False
         if self.session_id is not None and self.session_id not in _names(parameters):
+            return False
+        if self.work_group not in {None, work_group} or self.region not in {None, region}:
             return False
         self.seen += 1
         return self.seen > self.after and (self.times is None or self.fired < self.times)
@@ -139,10 +147,14 @@ class FaultPlan:
             self._faults.append(fault)
             return fault.fault_id
 
-    def take(self, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+    def take(
+        self, operation: str, parameters: Mapping[str, Any], work_group: str, region: str
+    ) -> Fault | None:
         """Count a call in every fault, and return the one that is to happen."""
         with self._lock:
-            due = [item for item in self._faults if item.due(operation, parameters)]
+            due = [
+                item for item in self._faults if item.due(operation, parameters, work_group, region)
+            ]
             if not due:
                 return None
             due[0].fired += 1
