@@ -104,7 +104,6 @@ def start_session(
     first: str | None = None
     dead_starts = 0
     while True:
-        deadline.clock.sleep(0)  # raises CancelledError, however many sessions are dead
         token = client_request_token(identity, request, generation)
         began = deadline.clock.monotonic()
         started = _start(athena, request, token, deadline, progress)
@@ -128,6 +127,7 @@ def start_session(
                     state=status.state.value if status else "not known to the service",
                     reason=status.reason if status else "",
                 )
+        deadline.clock.sleep(0)  # raises CancelledError, however many sessions are dead
         if first is None:
             first = started.session_id
             generation = _remembered_generation(athena, request["WorkGroup"], first)

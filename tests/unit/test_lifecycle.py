@@ -98,7 +98,7 @@ def test_a_degraded_session_is_terminated_before_another_starts(athena: Scripted
     athena.scripts["session-1"] = ["TERMINATED"]
     with pytest.raises(errors.SessionDiedError):
         start(athena)
-    assert athena.scripts["session-2"][0] == "TERMINATING"
+    assert athena.scripts["session-2"][0] == "TERMINATED"
 
 
 @pytest.mark.parametrize("tags_allowed", [True, False])
