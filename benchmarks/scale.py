@@ -9,7 +9,6 @@ the figures can be compared as ratios. Writes ``results/scale.md`` and ``results
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -35,6 +34,14 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+
+TERMINATE_SECONDS = 1
+MANY = 64
+PAIRS = 5
+"""How often what is compared by small differences is run, in turn."""
+START_RATE = 5
+START_BURST = 10
+"""The rate of StartSession that the throttled scenario allows, per second."""
 
 PROGRAMS = {
     "this provider": """
@@ -79,19 +86,18 @@ class Run:
 
 
 @contextmanager
-def emulator(start_seconds: float) -> Iterator[EmulatorClient]:
+def emulator(start_seconds: float, *options: str) -> Iterator[EmulatorClient]:
     """Run the emulator as a process of its own, as AWS would be."""
     process = subprocess.Popen(
         [sys.executable, "-m", "athena_session_provider.emulator", "--port", "0",
-         "--start-seconds", str(start_seconds), "--terminate-seconds", "1"],
+         "--start-seconds", str(start_seconds), "--terminate-seconds", str(TERMINATE_SECONDS),
+         *options],
         stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip
     try:
-        assert process.stdout
-        url = re.search(r"http://\S+", process.stdout.readline())
-        assert url
-        yield EmulatorClient(url.group())
+        line = process.stdout.readline() if process.stdout else ""
+        yield EmulatorClient(line.split()[-1])
     finally:
         process.terminate()
         process.wait()
@@ -206,15 +212,72 @@ def scenario(count: int, start_seconds: float, variant: str) -> tuple[dict[str, 
         return runs, waits
 
 
+def throttled(count: int) -> str:
+    """Start many where StartSession may be called only so often."""
+    options = ("--start-rate", str(START_RATE), "--start-burst", str(START_BURST))
+    with tempfile.TemporaryDirectory() as folder, emulator(0.0, *options) as service:
+        stack = Stack(Path(folder), PROGRAMS["this provider"].format(count=count), service.url)
+        stack.run("preview")
+        run = measure(stack, service, *COMMANDS["up"], "--parallel", str(count))
+    starts = [call.received_at for call in run.calls if call.operation == "StartSession"]
+    dictated = (count - START_BURST) / START_RATE
+    took = max(starts) - min(starts)
+    return (
+        f"N = {count} with {START_RATE} StartSession calls a second and a burst of {START_BURST}: "
+        f"{took:.1f} s from the first to the last call, {took / dictated:.2f} times the "
+        f"{dictated:.1f} s that the rate dictates, with {len(starts)} calls and no error."
+    )
+
+
+def no_change() -> str:
+    """Compare the no-change up of one session with that of one resource that does nothing."""
+    seconds: dict[str, list[float]] = {"this provider": [], "does nothing": []}
+    with tempfile.TemporaryDirectory() as folder, emulator(0.0) as service:
+        stacks = {
+            name: Stack(Path(folder) / name, PROGRAMS[name].format(count=1), service.url)
+            for name in seconds
+        }
+        for stack in stacks.values():
+            stack.run(*COMMANDS["up"])
+        for _ in range(PAIRS):
+            for name, stack in stacks.items():
+                seconds[name].append(measure(stack, service, *COMMANDS["up"]).seconds)
+    ours, floor = (statistics.median(values) for values in seconds.values())
+    return (
+        f"No-change up of one session: {ours:.2f} s, {ours - floor:+.2f} s over a resource that "
+        f"does nothing (medians of {PAIRS}, in turn)."
+    )
+
+
+def imports() -> str:
+    """Compare importing the package with importing Pulumi alone."""
+    modules = ("import athena_session_provider", "import pulumi.dynamic")
+    seconds: list[list[float]] = [[], []]
+    for _ in range(2 * PAIRS):
+        for values, code in zip(seconds, modules, strict=True):
+            began = time.monotonic()
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent)
+            values.append(time.monotonic() - began)
+    ours, pulumi = (statistics.median(values) for values in seconds)
+    return (
+        f"Importing the package: {ours:.2f} s, {ours - pulumi:+.2f} s over importing Pulumi alone "
+        f"(whole processes, medians of {2 * PAIRS}, in turn)."
+    )
+
+
 def table(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float]]]) -> str:
     """Write the figures as markdown."""
+    conditions = (
+        f"By `make bench` on {os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"pulumi {version('pulumi')}, boto3 {version('boto3')}. S is how long the emulator takes "
+        f"to start a session; it takes {TERMINATE_SECONDS} s to end one. `--parallel` is N, at "
+        "least 16. Wall times in seconds, of one run each; the machine is shared, so read them as "
+        "ratios."
+    )
     lines = [
         "# Many sessions at once",
         "",
-        f"By `make bench` on {os.cpu_count()} cores; Python {platform.python_version()}, "
-        f"pulumi {version('pulumi')}, boto3 {version('boto3')}. S is how long the emulator takes "
-        "to start a session; it takes 1 s to end one. `--parallel` is N, at least 16. Wall times "
-        "in seconds, of one run each; the machine is shared, so read them as ratios.",
+        conditions,
         "",
         "| N | S | provider | up | up / (S + floor) | no-change up | refresh | destroy |",
         "|---:|---:|---|---:|---:|---:|---:|---:|",
@@ -229,10 +292,15 @@ def table(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float
         )
     lines += [
         "",
-        "| N | S | provider | calls of up | status calls/s of up | peak calls/s | calls of "
-        "no-change up | IDLE to end of create, median / p95 | provider MiB |",
+        "| N | S | provider | calls of up | status/s | peak/s | no change | IDLE to end | MiB |",
         "|---:|---:|---|---|---:|---:|---:|---:|---:|",
     ]
+    lines.insert(
+        4,
+        "In the second table: API calls of up by operation, status calls per second and the peak "
+        "of all calls in one second, API calls of the no-change up, the median and p95 of the "
+        "seconds from IDLE to the end of create, and the memory of the provider's process.\n",
+    )
     for (count, start, variant), (runs, waits) in results.items():
         if variant == "does nothing":
             continue
@@ -286,7 +354,7 @@ def main() -> None:
         for count, start in cases
         for variant in PROGRAMS
         # The plain provider takes S for every four sessions: over ten minutes for 256.
-        if not (variant == "plain provider" and count > 64) and options.only in (None, variant)
+        if not (variant == "plain provider" and count > MANY) and options.only in (None, variant)
     }
     if options.only:
         for key, (runs, waits) in results.items():
@@ -296,7 +364,9 @@ def main() -> None:
                 print("  peak", runs["up"].peak_rate(), "MiB", runs["up"].provider_mebibytes)
         return
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scale.md").write_text(table(results))
+    details = "\n".join(f"- {line}" for line in (imports(), no_change(), throttled(MANY)))
+    picture = "![Seconds of pulumi up over the number of sessions](scale.png)"
+    (RESULTS / "scale.md").write_text(f"{table(results)}\n{details}\n\n{picture}\n")
     plot(results)
     print((RESULTS / "scale.md").read_text())
 
