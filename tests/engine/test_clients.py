@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from pulumi_stack import PulumiStack
+from pulumi_stack import PulumiStack, wait_until
 
 from athena_session_provider.emulator import Emulator
 
@@ -24,10 +24,14 @@ DEADLINE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulumiStack]:
-    """A stack whose session takes five seconds to start: a client that comes too early fails."""
-    with Emulator(start_seconds=5.0, terminate_seconds=0.0) as emulator:
+    """A stack whose session is an hour in starting, unless `up` waits for that."""
+    with Emulator(start_seconds=3600.0, terminate_seconds=0.0) as emulator:
         stack = PulumiStack(tmp_path_factory.mktemp("clients"), emulator).init()
-        stack.up()
+        process = stack.start("up", "--yes", "--skip-preview")
+        wait_until(lambda: len(emulator.calls("GetSessionStatus", "ListSessions")) > 1)
+        emulator.advance(3600)
+        result = stack.finish(process)
+        assert result.exit_code == 0, result
         yield stack
         stack.destroy()
         assert emulator.live_sessions() == []
