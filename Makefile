@@ -65,7 +65,7 @@ constraints: ## resolve constraints.txt anew (needs uv)
 	   uv pip compile -q --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 	     --no-emit-index-url --extra aws --extra cli --extra clients \
 	     --extra docs --extra emulator --extra dev pyproject.toml; } \
-	 > constraints.new && mv constraints.new constraints.txt || { rm -f constraints.new; exit 1; }
+	 > $(VENV)/constraints && cat $(VENV)/constraints > constraints.txt
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
