@@ -17,6 +17,9 @@ errors as sentences    ``__main__`` looks ``traceback.format_exc``   errors with
                        up when an exception is to be shown
 Ctrl-C stops waiting   the servicer's ``Cancel`` is a plain Python   the wait goes on until the
                        function of ``__main__``                      engine ends the process
+end with the engine    ``Engine`` is served at that address as long  a killed engine leaves a
+                       as the engine lives; the main thread ends     process that waits on, and
+                       the host on KeyboardInterrupt                 never ends
 =====================  ============================================  ===========================
 
 Each function returns whether it worked, and does nothing outside of the host.
@@ -24,8 +27,11 @@ Each function returns whether it worked, and does nothing outside of the host.
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 import threading
+import time
 import traceback
 import types
 import weakref
@@ -40,6 +46,9 @@ THREADS = 256
 cancelled = threading.Event()
 """Set once the engine has asked its providers to stop."""
 
+_lost_at: list[float] = []
+"""When the engine was found to be gone, in seconds of time.monotonic."""
+
 _SERVICER = "DynamicResourceProviderServicer"
 
 
@@ -48,6 +57,7 @@ def prepare() -> None:
     widen_thread_pool()
     show_errors_as_sentences()
     listen_for_cancel()
+    end_with_the_engine()
 
 
 def is_host() -> bool:
@@ -119,6 +129,58 @@ def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - gRP
     return empty_pb2.Empty()
 
 
+def end_with_the_engine() -> bool:
+    """Have ``cancelled`` set, and the process end, when the engine is gone without a word.
+
+    A killed engine (``kill -9``, out of memory) leaves this process behind, which would go on
+    waiting for a session that no state knows, and would start one as soon as there is capacity.
+    """
+    import grpc
+
+    with _engine_lock:
+        if _watching:
+            return True
+    if _engine() is None:
+        return False
+    with _engine_lock:
+        _watching.append(True)
+    was_ready = threading.Event()
+
+    def changed(state: Any) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            was_ready.set()
+        elif was_ready.is_set() and not _listens(_address()):
+            _engine_is_gone()
+
+    _engine_channels[0].subscribe(changed, try_to_connect=True)
+    return True
+
+
+def engine_lost_for() -> float:
+    """Seconds since the engine was found to be gone; 0 while it lives."""
+    return time.monotonic() - _lost_at[0] if _lost_at else 0.0
+
+
+def _engine_is_gone() -> None:
+    _lost_at.append(time.monotonic())
+    cancelled.set()
+    thread = threading.main_thread().ident
+    if thread is not None and hasattr(signal, "pthread_kill"):
+        # What Ctrl-C does: the host stops serving, and the process ends with its last thread.
+        signal.pthread_kill(thread, signal.SIGINT)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0):
+            return True
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True
+
+
 def show_status(urn: str, message: str) -> None:
     """Show a message in the status column of a resource until the next one replaces it."""
     _log("INFO", urn, message, ephemeral=True)
@@ -153,7 +215,13 @@ def _log(severity: str, urn: str, message: str, *, ephemeral: bool) -> bool:
 
 
 _engine_lock = threading.Lock()
+_engine_channels: list[Any] = []
 _engine_stubs: list[Any] = []
+_watching: list[bool] = []
+
+
+def _address() -> str:
+    return sys.argv[-1] if is_host() else ""
 
 
 def _engine() -> Any:
@@ -161,10 +229,12 @@ def _engine() -> Any:
     import grpc
     from pulumi.runtime.proto import engine_pb2_grpc
 
-    address = sys.argv[-1] if is_host() else ""
+    address = _address()
     if ":" not in address:
         return None
     with _engine_lock:
         if not _engine_stubs:
-            _engine_stubs.append(engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)))
+            channel = grpc.insecure_channel(address)
+            _engine_channels.append(channel)
+            _engine_stubs.append(engine_pb2_grpc.EngineStub(channel))
         return _engine_stubs[0]

@@ -318,13 +318,14 @@ def create(
     *,
     watches: Watches,
     deadline: Deadline,
-    cleanup: Callable[[], Deadline],
+    cleanup: Callable[[], Deadline | None],
     progress: Progress = no_progress,
 ) -> tuple[Token, SessionDetails]:
     """Start a session and wait until it takes calculations.
 
     If that cannot be had, the session is terminated before the error is raised, since nobody
-    else would know of it. ``cleanup`` gives the deadline of that.
+    else would know of it. ``cleanup`` gives the deadline of that, or None where somebody else may
+    have taken the session up already.
     """
     work_group = request["WorkGroup"]
     watch = watches.of(athena, work_group)
@@ -347,13 +348,13 @@ def create(
             return token, persist(lambda: athena.get_session(token.session_id), deadline)
         except AthenaSessionError as exc:
             if started:
-                exc.outcome = give_up(athena, started[-1], work_group, watches, cleanup())
+                exc.outcome = _give_up(athena, started[-1], work_group, watches, cleanup())
             elif _may_have_started(exc):
                 exc.outcome = MAY_RUN
             raise
         except BaseException:
             if started:
-                give_up(athena, started[-1], work_group, watches, cleanup())
+                _give_up(athena, started[-1], work_group, watches, cleanup())
             raise
 
 
@@ -363,10 +364,12 @@ def _may_have_started(error: AthenaSessionError) -> bool:
     )
 
 
-def give_up(
-    athena: Athena, session_id: str, work_group: str, watches: Watches, deadline: Deadline
+def _give_up(
+    athena: Athena, session_id: str, work_group: str, watches: Watches, deadline: Deadline | None
 ) -> str:
     """Terminate the session of a start that failed; tell what came of it in a sentence."""
+    if deadline is None:
+        return MAY_RUN
     try:
         terminate_session(athena, session_id, work_group, watches=watches, deadline=deadline)
     except WaitTimeoutError as exc:

@@ -59,6 +59,12 @@ LIVENESS_SECONDS = 10.0
 READ_SECONDS = 60.0
 """How long read and update repeat a call that the service throttles."""
 
+ORPHAN_SECONDS = 2.0
+"""How long after its engine's sudden end a provider still ends the session that it was starting.
+
+No later command can have taken the session up in this time; after it, one may have.
+"""
+
 
 class AthenaSessionProvider(ResourceProvider):
     """The dynamic provider of ``Session``; holds nothing, so that its pickle is its name."""
@@ -247,7 +253,9 @@ def _deadline(props: Mapping[str, Any], operation: str) -> Deadline:
     return Deadline.after(seconds, SystemClock(host.cancelled))
 
 
-def _cleanup_deadline() -> Deadline:
+def _cleanup_deadline() -> Deadline | None:
+    if host.engine_lost_for() > ORPHAN_SECONDS:
+        return None
     # Once cancelled, the engine waits for nobody long: the session is told to end, and that it
     # does so is left to the service.
     seconds = 0.0 if host.cancelled.is_set() else lifecycle.CLEANUP_SECONDS
