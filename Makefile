@@ -41,7 +41,7 @@ demo: setup ## start a session on a local emulator with `pulumi up`, and end it 
 	@$(WITH_PULUMI) exec $(BIN)/python tools/demo.py
 
 test: setup lint types ## lint, type check and run every test
-	@$(WITH_PULUMI) exec $(BIN)/python -m pytest $(ARGS)
+	@$(WITH_PULUMI) exec $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: setup ## check style and formatting
 	$(BIN)/ruff check

@@ -271,12 +271,8 @@ def test_renamed_with_an_alias_nothing_changes(stack: PulumiStack, emulator: Emu
     """Another URN is no reason for another session."""
     stack.up()
     (session,) = live_ids(emulator)
-    stack.write(
-        PROGRAM.replace(
-            'Session("session", ',
-            'Session("renamed", opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="session")]), ',
-        )
-    )
+    options = 'pulumi.ResourceOptions(aliases=[pulumi.Alias(name="session")])'
+    stack.write(PROGRAM.replace('Session("session", ', f'Session("renamed", opts={options}, '))
     stack.up()
     assert live_ids(emulator) == [session] == stack.session_ids()
 
@@ -318,6 +314,5 @@ def test_replace_by_target_ends_the_old_session_first(
     stack.up("--target-replace", stack.sessions()[0]["urn"])
     (new,) = live_ids(emulator)
     assert new != old
-    assert [call.operation for call in emulator.calls("StartSession", "TerminateSession")][0] == (
-        "TerminateSession"
-    )
+    first, *_ = emulator.calls("StartSession", "TerminateSession")
+    assert first.operation == "TerminateSession"
