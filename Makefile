@@ -58,7 +58,7 @@ unit: setup ## run the fast tests, which need no Pulumi CLI
 	$(BIN)/python -m pytest -m "not engine" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
-	@for script in benchmarks/*.py; do $(WITH_PULUMI) $(BIN)/python "$$script" || exit; done
+	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
 
 constraints: ## resolve constraints.txt anew (needs uv)
 	@{ sed -n '/^#/p' constraints.txt; \
