@@ -109,9 +109,9 @@ class EndpointUnreachableError(AthenaSessionError):
         self.endpoint = endpoint
         self.may_have_acted = may_have_acted
         super().__init__(
-            f"{operation} for {subject} in region {region} got no answer from {endpoint}: {detail}. "
-            "Check the network, the region's name and, if you set it, `aws:endpoints`; then run the "
-            "command again."
+            f"{operation} for {subject} in region {region} got no answer from {endpoint}: "
+            f"{detail}. Check the network, the region's name and, if you set it, "
+            "`aws:endpoints`; then run the command again."
         )
 
 
