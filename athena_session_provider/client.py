@@ -72,6 +72,15 @@ class SessionDetails:
     """``DpuExecutionInMillis``: what is paid for."""
 
 
+@dataclass(frozen=True)
+class SessionEndpoint:
+    """What GetSessionEndpoint tells: where a session's Spark Connect server is."""
+
+    url: str
+    token: str = field(repr=False)
+    expires_at: dt.datetime
+
+
 class Athena(Protocol):
     """The service as the rest of the package sees it; the methods are the API's operations.
 
@@ -259,6 +268,13 @@ class BotoAthena:
         """ListTagsForResource."""
         answer = self._call("ListTagsForResource", f"session {arn}", ResourceARN=arn)
         return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])}
+
+    def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
+        """GetSessionEndpoint, of the engine 3.5 alone. Not for the provider: it holds no token."""
+        answer = self._call("GetSessionEndpoint", f"session {session_id}", SessionId=session_id)
+        return SessionEndpoint(
+            answer["EndpointUrl"], answer["AuthToken"], answer["AuthTokenExpirationTime"]
+        )
 
     def _runs_spark(self, work_group: str) -> bool | None:
         """Ask what kind of work group refused a session; None where that cannot be told."""

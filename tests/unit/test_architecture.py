@@ -22,7 +22,7 @@ LAYERS = [
     {"states", "errors"},
     {"request", "token", "waiting", "aws"},
     {"client", "marker"},
-    {"watch"},
+    {"watch", "connect"},
     {"lifecycle", "inputs", "policy"},
     {"host", "owner"},
     {"provider"},
@@ -33,7 +33,7 @@ LAYERS = [
     {"__main__"},
 ]
 SERVICE = {"states", "errors", "request", "token", "waiting", "aws", "client", "marker", "watch",
-           "lifecycle", "policy"}  # fmt: skip
+           "lifecycle", "policy", "connect"}  # fmt: skip
 
 
 def imports_of(file: Path) -> set[str]:
