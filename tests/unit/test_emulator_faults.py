@@ -65,14 +65,6 @@ def refused(emulator: Emulator, athena: Any) -> dict[str, Any]:
     return dict(caught.value.response)
 
 
-def until_ended(threads: int) -> None:
-    """Wait until there are no more threads than that."""
-    deadline = time.monotonic() + 5
-    while threading.active_count() > threads:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("kind", "acts"), [("drop-before", False), ("drop-after", True), ("reset", False)]
 )
@@ -209,13 +201,16 @@ def test_slower_than_the_read_timeout(emulator: Emulator, kind: str, acted: int)
 
 def test_a_slow_call_does_not_outlive_the_emulator() -> None:
     """Nor does it hold up its end."""
-    begun, threads_before = time.monotonic(), threading.active_count()
+    begun, before = time.monotonic(), set(threading.enumerate())
     with Emulator() as emulator:
         emulator.inject("StartSession", "slow", seconds=60.0)
         with pytest.raises(ReadTimeoutError):
             client(emulator, read_timeout=0.1).start_session(**START)
-    until_ended(threads_before)
-    assert time.monotonic() - begun < 5
+        ours = set(threading.enumerate()) - before
+    for thread in ours:
+        thread.join(timeout=5)
+    assert not [thread for thread in ours if thread.is_alive()]
+    assert time.monotonic() - begun < 10
 
 
 def test_times_and_after(emulator: Emulator, athena: Any) -> None:
