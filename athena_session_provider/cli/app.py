@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -337,7 +337,10 @@ def orphans(
         timedelta,
         typer.Option(parser=_duration, metavar="DURATION", help="Leave younger sessions alone."),
     ] = "0s",  # type: ignore[assignment]
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="AWS region.", show_default="the stack's, then AWS_REGION"),
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="AWS profile.")] = None,
     program: Annotated[
         Path | None,
@@ -368,8 +371,11 @@ def orphans(
         if from_stack:
             project = throw_away_project(program or Path(), pulumi)
             config = dict(Stack(from_stack, stack.enter_context(project), reporter).config())
-        settings = {"region": region, "profile": profile}
-        athena = shared_athena(aws_settings(config, settings))
+        settings = aws_settings(config, {"region": region, "profile": profile})
+        if settings.region is None:
+            # boto3 knows AWS_DEFAULT_REGION only; CI systems and all other SDKs have this one.
+            settings = replace(settings, region=os.environ.get("AWS_REGION"))
+        athena = shared_athena(settings)
         workspaces = [
             LocalWorkspace(
                 work_dir=str(Path.cwd()),

@@ -234,7 +234,8 @@ def _table(*columns: str) -> Table:
 def _print_table(console: Console, table: Table) -> None:
     # An id that is cut off is of no use: a terminal that is too narrow wraps the lines itself.
     needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
-    console.print(table, width=max(needed, console.width), crop=False, soft_wrap=False)
+    console.width = max(needed, console.width)
+    console.print(table, crop=False)
 
 
 def _line(console: Console, text: str) -> None:
