@@ -247,6 +247,8 @@ class BotoAthena:
             sessions += [
                 session_status(entry["SessionId"], entry["Status"], entry.get("Description", ""))
                 for entry in page.get("Sessions", [])
+                # Somebody else's session in a state that is not known here is no error of ours.
+                if entry["Status"]["State"] in SessionState.__members__
             ]
             if not page.get("NextToken"):
                 return sessions

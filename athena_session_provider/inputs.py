@@ -70,10 +70,11 @@ def check_properties(
     """Normalize the inputs of a resource, and list what is wrong with them. Never raises."""
     ours = (*OWN_ARGUMENTS, IDENTITY, TIMEOUTS)
     ignored = (*OUTPUTS, REGION, *ours)
-    checked = check_arguments(
-        {name: value for name, value in properties.items() if name not in ignored},
-        unknown=unknown,
-    )
+    given = {name: value for name, value in properties.items() if name not in ignored}
+    if given.get("engine_configuration") is None:
+        # The API wants the member, and takes it empty.
+        given["engine_configuration"] = {}
+    checked = check_arguments(given, unknown=unknown)
     inputs = dict(checked.arguments)
     failures = list(checked.failures)
     inputs |= {name: properties[name] for name in ours if properties.get(name) is not None}

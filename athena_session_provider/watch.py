@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from athena_session_provider.client import SESSIONS_PER_PAGE, Athena, SessionStatus
-from athena_session_provider.errors import AccessDeniedError, WorkGroupNotFoundError
+from athena_session_provider.errors import ServiceError
+from athena_session_provider.waiting import is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,9 +107,11 @@ class SessionWatch:
             return False
         try:
             sessions = self._athena.list_sessions(self._work_group, self._state_filter)
-        except (AccessDeniedError, WorkGroupNotFoundError):
-            # A role without athena:ListSessions, or a work group that is gone: each session is
-            # asked for, which is slower.
+        except ServiceError as exc:
+            if is_passing(exc):
+                raise
+            # A role without athena:ListSessions, say, or a work group that is gone: each session
+            # is asked for, which is slower.
             self._may_list = False
             self._listed = {}
             return True

@@ -64,6 +64,11 @@ def test_check_normalizes_and_fills_in() -> None:
     assert type(inputs["engine_configuration"]["max_concurrent_dpus"]) is int
 
 
+def test_check_gives_the_engine_configuration_that_was_left_out() -> None:
+    """The API wants it, and takes it empty."""
+    assert check(configured(), engine_configuration=None)[0]["engine_configuration"] == {}
+
+
 def test_check_merges_default_tags() -> None:
     """The resource's own win."""
     provider = configured({"aws:region": "r", "aws:defaultTags": '{"tags": {"a": "1", "b": "1"}}'})

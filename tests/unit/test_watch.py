@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import FakeClock, ScriptedAthena, answer
 
-from athena_session_provider.errors import AccessDeniedError
+from athena_session_provider.errors import AccessDeniedError, ServiceError
 from athena_session_provider.watch import SessionWatch
 
 
@@ -47,9 +47,12 @@ def test_many_share_at_most_three_calls_a_second(athena: ScriptedAthena) -> None
     assert set(athena.calls) == {"ListSessions"}
 
 
-def test_without_permission_to_list_each_is_asked_for_in_turn(athena: ScriptedAthena) -> None:
+@pytest.mark.parametrize("kind", [AccessDeniedError, ServiceError])
+def test_where_nothing_is_listed_each_is_asked_for_in_turn(
+    athena: ScriptedAthena, kind: type[ServiceError]
+) -> None:
     """It falls back by itself, and still keeps to three calls a second."""
-    athena.failures["ListSessions"] = [AccessDeniedError(answer("AccessDeniedException"))]
+    athena.failures["ListSessions"] = [kind(answer("SomeException"))]
     poll_all(athena, watch_of(athena), seconds=10)
     assert athena.calls.count("ListSessions") == 1
     assert 20 <= athena.calls.count("GetSessionStatus") <= 30
