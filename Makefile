@@ -14,6 +14,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 # Such as `make unit ARGS="-k token -x"`.
 ARGS =
 
+# For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
+POLICY = pulumi-policy==1.21.0
+
 .PHONY: help setup engine demo test lint format types unit bench constraints clean
 
 help: ## list the targets
@@ -32,6 +35,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PIP) install --upgrade pip
 	@$(PIP) install --no-compile --no-deps -r constraints.txt
 	@$(PIP) install --no-compile -c constraints.txt -e '.[aws,cli,clients,docs,emulator,dev]'
+	@$(PIP) install --no-compile --no-deps $(POLICY)
 	@touch $@
 
 engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
