@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from athena_sessions import Command, finish, kill_all_of, live_ids
 from pulumi_stack import PulumiStack, wait_until
 
 from athena_session_provider.emulator import Emulator
@@ -22,59 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SECRET = "the-word-that-nobody-may-see"
-TIMEOUT_SECONDS = 180
-
-
-@dataclass
-class Ran:
-    """How a command ended, and what it printed."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    def __str__(self) -> str:
-        return f"exit code {self.exit_code}\n{self.stdout}\nstandard error:\n{self.stderr}"
-
-    def json(self) -> Any:
-        """Read what it printed."""
-        return json.loads(self.stdout)
-
-
-class Command:
-    """athena-sessions, run in the folder of a stack's program."""
-
-    def __init__(self, stack: PulumiStack) -> None:
-        self.stack = stack
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start it and do not wait."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "athena_session_provider", *arguments],
-            cwd=self.stack.program_folder,
-            env={**self.stack.env(), **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __call__(
-        self, *arguments: str, exit_code: int = 0, stdin: str = "", **environment: str
-    ) -> Ran:
-        """Run it to its end, which has to be the one that is expected."""
-        process = self.start(*arguments, **environment)
-        ran = finish(process, stdin)
-        assert ran.exit_code == exit_code, ran
-        assert "Traceback" not in ran.stderr, ran
-        return ran
-
-
-def finish(process: subprocess.Popen[str], stdin: str = "") -> Ran:
-    """Wait for a command that was started."""
-    stdout, stderr = process.communicate(stdin, timeout=TIMEOUT_SECONDS)
-    return Ran(process.returncode, stdout, stderr)
 
 
 @pytest.fixture
@@ -95,11 +39,6 @@ def slow() -> Iterator[Emulator]:
 def slow_command(tmp_path: Path, slow: Emulator) -> Command:
     """The command with sessions that take long to start."""
     return Command(PulumiStack(tmp_path, slow).init())
-
-
-def live_ids(emulator: Emulator) -> list[str]:
-    """Give the ids of the sessions that cost money."""
-    return [session.session_id for session in emulator.live_sessions()]
 
 
 def test_a_preview_environment_comes_and_goes(command: Command, emulator: Emulator) -> None:
@@ -218,20 +157,6 @@ def test_down_ends_what_a_killed_run_has_started(slow_command: Command, slow: Em
     assert down.json()["ended_unnamed"] == started
     assert live_ids(slow) == []
     assert slow_command("preview-env", "list", "--json").json() == []
-
-
-def kill_all_of(process: subprocess.Popen[str]) -> None:
-    """Kill the command, its pulumi and whatever that has started, as a CI's timeout does."""
-    session = subprocess.run(
-        ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
-    parents = {int(pid): int(parent) for pid, parent in map(str.split, session.splitlines())}
-    doomed = {process.pid}
-    while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
-        doomed |= more
-    for pid in doomed:
-        os.kill(pid, signal.SIGKILL)
-    process.communicate()
 
 
 def test_orphans_are_the_sessions_that_no_stack_names(command: Command, emulator: Emulator) -> None:

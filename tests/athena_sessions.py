@@ -1,0 +1,89 @@
+"""The command athena-sessions, as a test runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pulumi_stack import PulumiStack
+
+    from athena_session_provider.emulator import EmulatorClient
+
+TIMEOUT_SECONDS = 180
+
+
+@dataclass
+class Ran:
+    """How a command ended, and what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def __str__(self) -> str:
+        return f"exit code {self.exit_code}\n{self.stdout}\nstandard error:\n{self.stderr}"
+
+    def json(self) -> Any:
+        """Read what it printed."""
+        return json.loads(self.stdout)
+
+
+class Command:
+    """athena-sessions, run in the folder of a stack's program."""
+
+    def __init__(self, stack: PulumiStack) -> None:
+        self.stack = stack
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start it and do not wait."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "athena_session_provider", *arguments],
+            cwd=self.stack.program_folder,
+            env={**self.stack.env(), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(
+        self, *arguments: str, exit_code: int = 0, stdin: str = "", **environment: str
+    ) -> Ran:
+        """Run it to its end, which has to be the one that is expected."""
+        process = self.start(*arguments, **environment)
+        ran = finish(process, stdin)
+        assert ran.exit_code == exit_code, ran
+        assert "Traceback" not in ran.stderr, ran
+        return ran
+
+
+def finish(process: subprocess.Popen[str], stdin: str = "") -> Ran:
+    """Wait for a command that was started."""
+    stdout, stderr = process.communicate(stdin, timeout=TIMEOUT_SECONDS)
+    return Ran(process.returncode, stdout, stderr)
+
+
+def live_ids(emulator: EmulatorClient) -> list[str]:
+    """Give the ids of the sessions that cost money."""
+    return [session.session_id for session in emulator.live_sessions()]
+
+
+def kill_all_of(process: subprocess.Popen[str]) -> None:
+    """Kill the command, its pulumi and whatever that has started, as a CI's timeout does."""
+    session = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    parents = {int(pid): int(parent) for pid, parent in map(str.split, session.splitlines())}
+    doomed = {process.pid}
+    while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
+        doomed |= more
+    for pid in doomed:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
