@@ -17,7 +17,7 @@ ARGS =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test lint format types unit bench constraints clean
+.PHONY: help setup engine demo test lint format types unit bench docs constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -58,11 +58,23 @@ format: setup ## put the code into its form
 types: setup ## check types
 	$(BIN)/mypy
 
+properties: setup ## play many more random histories of the layer below Pulumi (about 5 minutes)
+	PROPERTY_EXAMPLES=5000 $(BIN)/python -m pytest tests/unit/test_lifecycle_properties.py
+
+fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew (about 15 minutes)
+	@rm -rf .fault-matrix
+	@$(WITH_PULUMI) FAULT_MATRIX_DIR=.fault-matrix $(BIN)/python -m pytest \
+	  tests/engine/test_faults.py tests/engine/test_interruptions.py --deselect tests/engine/test_faults.py::test_the_page_has_every_cell
+	@$(BIN)/python tests/fault_matrix.py .fault-matrix && rm -rf .fault-matrix
+
 unit: setup ## run the fast tests, which need no Pulumi CLI
 	$(BIN)/python -m pytest -m "not engine" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
 	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
+
+docs: setup ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 constraints: ## resolve constraints.txt anew (needs uv)
 	@{ sed -n '/^#/p' constraints.txt; \

@@ -1,0 +1,46 @@
+"""The docs build to a site without a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
+
+
+def test_the_site_builds_in_strict_mode(tmp_path: Path) -> None:
+    """A broken link, a missing file or a name that is not in the code is an error."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        cwd=REPOSITORY,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "EngineConfigurationArgs" in (tmp_path / "reference/session/index.html").read_text()
+    # A typing error in the name of a fence shows as text.
+    assert 'class="mermaid"' in (tmp_path / "explanation/how-it-works/index.html").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_python_on_a_page_is_python(page: Path) -> None:
+    """What is to be copied has no typing error."""
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        if "--8<--" not in code:
+            compile(code, str(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_imports_on_a_page_work(page: Path) -> None:
+    """Names of this package that a page imports are there."""
+    pattern = r"^from (athena_session_provider[\w.]*) import (.+)$"
+    for module, names in re.findall(pattern, page.read_text(), re.MULTILINE):
+        exec(f"from {module} import {names}")  # noqa: S102 - our own pages
