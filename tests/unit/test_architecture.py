@@ -25,7 +25,7 @@ LAYERS = [
     {"watch", "connect"},
     {"lifecycle", "inputs", "policy"},
     {"host", "owner"},
-    {"provider"},
+    {"provider", "guard"},
     {"resource"},
     {"workgroup"},
     {"__init__"},
