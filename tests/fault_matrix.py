@@ -1,0 +1,172 @@
+"""The fault matrix: which cells it has, and the page that shows how each of them went.
+
+The tests of test_faults.py run the cells. With FAULT_MATRIX_DIR set, each of them also leaves its
+rows there, and `python tests/fault_matrix.py FOLDER` makes the page of them (see the target
+`fault-matrix` of the Makefile).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PAGE = Path(__file__).parent.parent / "docs" / "fault-matrix.md"
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "closed before it acts": {"kind": "drop-before"},
+    "response lost": {"kind": "drop-after"},
+    "throttled once": {"kind": "throttle"},
+    "throttled 20 times": {"kind": "throttle", "times": 20},
+    "500": {"kind": "error"},
+    "500 though it acted": {"kind": "error-after"},
+    "connection reset": {"kind": "reset"},
+    "slow beyond the read timeout": {"kind": "slow", "seconds": 12.0},
+    "slow though it acted": {"kind": "slow-after", "seconds": 12.0},
+    "500 every time": {"kind": "error", "times": None},
+    "response lost every time": {"kind": "drop-after", "times": None},
+    "refused": {"kind": "access-denied", "times": None},
+}
+"""What happens to a call, by its name on the page; the arguments are those of `inject`."""
+
+LASTING = frozenset(name for name, fault in FAULTS.items() if fault.get("times", 1) is None)
+"""The faults that last as long as the first command runs."""
+
+CALLS = {
+    "create": (
+        "StartSession",
+        "GetSessionStatus",
+        "ListSessions",
+        "GetSession",
+        "GetCallerIdentity",
+    ),
+    "update": ("TagResource", "UntagResource"),
+    "read": ("GetSession",),
+    "diff": ("ListSessions", "GetSessionStatus"),
+    "delete": ("TerminateSession", "GetSessionStatus"),
+}
+"""The API calls that each of the provider's operations makes."""
+
+INTERRUPTIONS = (
+    "kill -9 of the provider",
+    "kill -9 of the engine",
+    "SIGINT once, to the terminal's processes",
+    "SIGINT once, to the CLI alone",
+    "SIGINT twice, to the terminal's processes",
+    "SIGINT twice, to the CLI alone",
+)
+
+MOMENTS = {
+    "create": ("StartSession sent, not acted on", "StartSession acted on, not answered", "waiting"),
+    "replace": ("ending the old session", "waiting for the new one"),
+    "delete": ("TerminateSession sent, not acted on", "waiting"),
+}
+"""Where an interruption finds each operation."""
+
+
+class Cell(NamedTuple):
+    """One cell: during which operation, at which call or moment, what goes wrong."""
+
+    operation: str
+    place: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a cell went, by the emulator's records."""
+
+    cell: Cell
+    first: str
+    """What the first command, with the fault, made of it."""
+    live_between: int
+    """Live sessions of this resource after the first command."""
+    starts: int
+    """StartSession calls that created something, in both commands."""
+    live: int
+    """Live sessions after the second command, without the fault."""
+    equal: bool
+    """Whether the state then names exactly the live sessions."""
+
+
+def fault_cells(operation: str) -> list[Cell]:
+    """Give the cells of an operation's calls."""
+    return [Cell(operation, call, fault) for call in CALLS[operation] for fault in FAULTS]
+
+
+def interruption_cells(interruption: str) -> list[Cell]:
+    """Give the cells of a kill or signal."""
+    return [
+        Cell(operation, moment, interruption)
+        for operation, moments in MOMENTS.items()
+        for moment in moments
+    ]
+
+
+def all_cells() -> list[Cell]:
+    """Give every cell, in the order of the page."""
+    cells = [cell for operation in CALLS for cell in fault_cells(operation)]
+    return cells + [cell for name in INTERRUPTIONS for cell in interruption_cells(name)]
+
+
+def keep(name: str, rows: list[Row]) -> None:
+    """Leave the rows of one test for the page, where that is asked for."""
+    if folder := os.environ.get("FAULT_MATRIX_DIR"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        text = json.dumps([asdict(row) for row in rows])
+        (Path(folder) / f"{name}.json").write_text(text)
+
+
+HEAD = """\
+# What happens when something goes wrong
+
+Made by `make fault-matrix`, from runs of the real Pulumi engine; do not edit. Each line is one
+session of a stack on which a command was run twice: once with the fault, once without. The figures
+are from the service's records (the emulator's), not from logs.
+
+- **first command**: what the command with the fault made of the session's operation.
+- **live between**: live sessions of the resource after it.
+- **starts**: StartSession calls that created a session, in both commands.
+- **live after**: live sessions after the second command. In all lines these are exactly those that
+  the state names; `test_faults.py` fails otherwise.
+
+Two sessions belong to a cell of ListSessions while creating (one that waits alone does not list),
+and to those of read and diff: one is alive, the other has ended before the first command.
+
+| operation | at | fault | first command | live between | starts | live after |
+|---|---|---|---|---:|---:|---:|
+"""
+
+
+def page(rows: list[Row]) -> str:
+    """Give the page; raises ValueError where rows are missing, double or bad."""
+    by_cell = {row.cell: row for row in rows}
+    if len(by_cell) != len(rows) or set(by_cell) != set(all_cells()):
+        message = f"the rows are not those of the matrix: {set(by_cell) ^ set(all_cells())}"
+        raise ValueError(message)
+    if bad := [row for row in rows if not row.equal]:
+        message = f"the state is wrong in {bad}"
+        raise ValueError(message)
+    lines = [
+        f"| {' | '.join(cell)} | {row.first} | {row.live_between} | {row.starts} | {row.live} |"
+        for cell, row in ((cell, by_cell[cell]) for cell in all_cells())
+    ]
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def cells_of_page(text: str) -> list[Cell]:
+    """Read the cells back from the page."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    return [Cell(*(part.strip() for part in line.split("|")[1:4])) for line in lines]
+
+
+if __name__ == "__main__":
+    found = [
+        Row(**{**row, "cell": Cell(*row["cell"])})
+        for file in sorted(Path(sys.argv[1]).glob("*.json"))
+        for row in json.loads(file.read_text())
+    ]
+    PAGE.write_text(page(found))
