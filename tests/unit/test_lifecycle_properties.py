@@ -189,7 +189,6 @@ class Service:
 
     def get_session(self, session_id: str) -> SessionDetails:
         details: SessionDetails = self._call(
-            "GetSession",
             lambda: SessionDetails(self._status(self._session(session_id)), "spark", "3"),
         )
         return details
