@@ -28,9 +28,10 @@ from moto.utilities.utils import get_partition
 from .calculations import CalculationStore
 from .errors import ServiceError
 from .faults import ACTS_FIRST, ConnectionDropped, Fault, FaultPlan
-from .models import Clock, Scope, Session, SessionStore
+from .models import Clock, Session, SessionStore
 from .records import Call, SessionRecord
 from .responses import Operations, Request
+from .scope import Scope
 from .validation import service_model
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ from .tokens import TokenTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .models import Scope, Session, SessionStore
+    from .models import Session, SessionStore
+    from .scope import Scope
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELED")
 RESULT_TYPE = "application/vnd.aws.athena.v1+json"

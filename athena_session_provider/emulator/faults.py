@@ -16,7 +16,7 @@ from .validation import service_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .models import Scope
+    from .scope import Scope
 
 KINDS = {
     "drop-before": "close the connection without acting",

@@ -25,6 +25,7 @@ from .tokens import TokenTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .scope import Scope
     from .settings import Settings
 
 LIVE_STATES = ("CREATING", "CREATED", "IDLE", "BUSY")
@@ -55,23 +56,6 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Set the clock forward (or, with a negative number, back)."""
         self._offset += seconds
-
-
-class Scope(NamedTuple):
-    """Where a session exists: ids and tokens mean nothing outside of it."""
-
-    account_id: str
-    region: str
-    partition: str
-
-    @property
-    def default_bucket(self) -> str:
-        """Return the bucket of work groups that name no location; it need not exist."""
-        return f"athena-spark-results-{self.account_id}-{self.region}"
-
-    def arn(self, resource: str) -> str:
-        """Return the ARN of a resource of Athena in this account and region."""
-        return f"arn:{self.partition}:athena:{self.region}:{self.account_id}:{resource}"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import workgroups
 from .calculations import FINAL_STATES, Calculation, CalculationStore
 from .errors import InvalidRequestError, not_found
-from .models import Scope, Session, SessionStore, check_tag_count
+from .models import Session, SessionStore, check_tag_count
 from .validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from .scope import Scope
 
 _ARN = re.compile(
     r"arn:[^:]+:athena:(?P<region>[^:]*):(?P<account>[^:]*)"

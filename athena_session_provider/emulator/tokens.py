@@ -10,7 +10,7 @@ from .errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .models import Scope
+    from .scope import Scope
 
 
 class _FirstResponse(NamedTuple):

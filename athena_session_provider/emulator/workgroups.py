@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 from moto.athena.models import AthenaBackend, athena_backends
 
 from .errors import InvalidRequestError, not_found
-from .models import SPARK_3, SPARK_35, Scope, SessionStore, WorkGroup
+from .models import SPARK_3, SPARK_35, SessionStore, WorkGroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from moto.athena.models import WorkGroup as MotoWorkGroup
+
+    from .scope import Scope
 
 SQL_ENGINE = "Athena engine version 3"
 ENGINE_VERSIONS = ("AUTO", SQL_ENGINE, SPARK_3, SPARK_35)
