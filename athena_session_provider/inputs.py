@@ -51,7 +51,7 @@ DEFAULT_IDLE_TIMEOUT_MINUTES = 20
 """The service's own, for a session that says nothing of it (Athena user guide)."""
 
 MAXIMUM_DEPTH = 32
-"""How deep the values of ``triggers`` may be nested."""
+"""How deep values may be nested."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|m(?!s)|s|ms))")
 _UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -68,6 +68,8 @@ def check_properties(
     properties: Mapping[str, Any], unknown: object
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Normalize the inputs of a resource, and list what is wrong with them. Never raises."""
+    deep = [name for name, value in properties.items() if _is_too_deep(value)]
+    properties = {name: value for name, value in properties.items() if name not in deep}
     ours = (*OWN_ARGUMENTS, IDENTITY, TIMEOUTS)
     ignored = (*OUTPUTS, REGION, *ours)
     given = {name: value for name, value in properties.items() if name not in ignored}
@@ -76,7 +78,8 @@ def check_properties(
         given["engine_configuration"] = {}
     checked = check_arguments(given, unknown=unknown)
     inputs = dict(checked.arguments)
-    failures = list(checked.failures)
+    failures = [failure for failure in checked.failures if failure.path not in deep]
+    failures += [Failure(name, f"is nested more than {MAXIMUM_DEPTH} deep") for name in deep]
     inputs |= {name: properties[name] for name in ours if properties.get(name) is not None}
 
     def require(name: str, kind: type, wanted: str) -> bool:
@@ -99,6 +102,20 @@ def check_properties(
     if require("aws", Mapping, f"a map of {', '.join(AWS_KEYS)}"):
         failures += _check_aws(inputs["aws"])
     return inputs, failures
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (Mapping, list, tuple))
+            for child in (item.values() if isinstance(item, Mapping) else item)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check_session_id(session_id: str) -> list[Failure]:

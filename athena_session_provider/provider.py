@@ -82,7 +82,11 @@ class AthenaSessionProvider(ResourceProvider):
         """Validate and normalize the inputs, and fill in what the stack's configuration says."""
         properties = {key: value for key, value in news.items() if not key.startswith("__")}
         checked, failures = inputs.check_properties(properties, UNKNOWN)
-        for name, text in (checked.get(TIMEOUTS) or {}).items():
+        timeouts = checked.get(TIMEOUTS) or {}
+        if not isinstance(timeouts, Mapping):
+            failures.append(Failure(TIMEOUTS, "has to be a map of create and delete"))
+            timeouts = {}
+        for name, text in timeouts.items():
             try:
                 inputs.timeout_seconds(text, DEFAULT_TIMEOUT_SECONDS)
             except ValueError as exc:
