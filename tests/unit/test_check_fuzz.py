@@ -52,7 +52,9 @@ values = st.recursive(
     ),
     max_leaves=20,
 )
-inputs = st.dictionaries(st.sampled_from(NAMES) | st.text(min_size=1, max_size=8), values, max_size=8)
+inputs = st.dictionaries(
+    st.sampled_from(NAMES) | st.text(min_size=1, max_size=8), values, max_size=8
+)
 deep: Any = "end"
 for _ in range(500):
     deep = {"deeper": deep}
