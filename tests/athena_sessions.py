@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,9 @@ def kill_all_of(process: subprocess.Popen[str]) -> None:
     doomed = {process.pid}
     while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
         doomed |= more
-    for pid in doomed:
-        os.kill(pid, signal.SIGKILL)
+    # All of them stand still first, so that none sees another one die and cleans up after it.
+    for kill in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, kill)
     process.communicate()

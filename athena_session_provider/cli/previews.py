@@ -351,7 +351,7 @@ def listed(workspace: LocalWorkspace, reporter: Reporter) -> list[Listed]:
             for session in named_sessions(deployment)
             if session.owned
         ]
-        return Listed(preview, reports, bool(deployment.get("pending_operations")))
+        return Listed(preview, reports, bool(unfinished_starts(deployment)))
 
     with ThreadPoolExecutor(JOBS) as pool:
         return list(pool.map(describe, found))

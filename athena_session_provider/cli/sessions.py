@@ -44,12 +44,18 @@ def named_sessions(deployment: Mapping[str, Any]) -> list[NamedSession]:
 
 
 def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
-    """List the starts that were under way when the run that made them was killed."""
-    return [
+    """List the starts that are under way, or were when the run that made them was killed.
+
+    Pulumi keeps the note of a killed start also after a later run has finished it; such a one is
+    a resource of the state by then.
+    """
+    finished = {resource.get("urn") for resource in deployment.get("resources") or ()}
+    starts = [
         _session(operation["resource"])
         for operation in deployment.get("pending_operations") or ()
         if operation.get("type") == "creating" and _is(operation.get("resource") or {})
     ]
+    return [start for start in starts if start.urn not in finished]
 
 
 def _is(resource: Mapping[str, Any]) -> bool:

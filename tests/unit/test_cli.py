@@ -155,7 +155,7 @@ def test_names_that_are_none(name: str) -> None:
 
 
 def test_sessions_of_a_state() -> None:
-    """Owned, only read, being started, and what is no session at all."""
+    """Owned, only read, being started, finished since, and what is no session at all."""
     kind = "pulumi-python:dynamic/athena:Session"
     outputs = {"work_group": "spark", "region": "eu-west-1", "engine_version": "e", "arn": None}
     deployment = {
@@ -166,6 +166,7 @@ def test_sessions_of_a_state() -> None:
         ],
         "pending_operations": [
             {"type": "creating", "resource": {"type": kind, "urn": "u3", "inputs": outputs}},
+            {"type": "creating", "resource": {"type": kind, "urn": "u1", "inputs": outputs}},
             {"type": "deleting", "resource": {"type": kind, "urn": "u4", "id": "s4"}},
         ],
     }
