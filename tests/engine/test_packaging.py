@@ -37,8 +37,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     # No network: the build backend is one of the tools.
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, REPOSITORY]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     return folder
 
 
