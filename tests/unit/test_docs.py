@@ -44,3 +44,15 @@ def test_imports_on_a_page_work(page: Path) -> None:
     pattern = r"^from (athena_session_provider[\w.]*) import (.+)$"
     for module, names in re.findall(pattern, page.read_text(), re.MULTILINE):
         exec(f"from {module} import {names}")  # noqa: S102 - our own pages
+
+
+def test_the_page_has_the_commands_exit_codes() -> None:
+    """They are what `athena-sessions --help` says."""
+    from athena_session_provider.cli import app
+
+    page = (REPOSITORY / "docs/reference/command.md").read_text()
+    codes = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    epilog = " ".join(Path(app.__file__).read_text().split())
+    assert len(codes) > 5
+    for code, meaning in codes:
+        assert f"{code} {meaning}" in epilog.replace('" "', "")
