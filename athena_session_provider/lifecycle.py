@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from athena_session_provider.client import StartedSession
 
 GENERATION_TAG = "athena-session-provider:generation"
-"""Tag of the first session of a resource, long dead, that tells how far the tokens are used up.
+"""Tag of the first session of a resource, long dead, that tells how far the tokens are used up:
+the generation of the last session that was started, and its id.
 
 It spares a resource that is made for the hundredth time from asking about ninety-nine dead
 sessions. It is a hint only: without it, or without permission for tags, the dead are counted.
@@ -112,7 +113,7 @@ def start_session(
         status = _status_of_new(watch, started.session_id, deadline)
         if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
             if first is not None:
-                _remember_generation(athena, request["WorkGroup"], first, generation)
+                _remember(athena, request["WorkGroup"], first, generation, started.session_id)
             return Token(token, started.session_id, VERDICTS[status.state])
         if status is not None and status.state is SessionState.DEGRADED:
             # Of no use, and still paid for.
@@ -130,7 +131,7 @@ def start_session(
         deadline.clock.sleep(0)  # raises CancelledError, however many sessions are dead
         if first is None:
             first = started.session_id
-            generation = _remembered_generation(athena, request["WorkGroup"], first)
+            generation = _first_unused(athena, request["WorkGroup"], first)
         else:
             generation += 1
 
@@ -180,23 +181,34 @@ def _started_just_now(status: SessionStatus, started: StartedSession, took: dt.t
     return status.started_at >= started.answered_at - took - _HTTP_DATE_RESOLUTION
 
 
-def _remembered_generation(athena: Athena, work_group: str, first: str) -> int:
+def _first_unused(athena: Athena, work_group: str, first: str) -> int:
+    """Give the first generation that is not known to be used up, by the tag of the first one."""
     arn = session_arn(athena, work_group, first)
     if arn is None:
         return 1
     try:
-        remembered = athena.list_tags(arn).get(GENERATION_TAG, "")
+        tag = athena.list_tags(arn).get(GENERATION_TAG, "")
     except AthenaSessionError:
         return 1
-    return int(remembered) if remembered.isascii() and remembered.isdigit() else 1
+    generation, _, session_id = tag.partition(":")
+    if not (generation.isascii() and generation.isdigit()):
+        return 1
+    try:
+        # Asking for the session by its id spares the StartSession that would tell the id.
+        ended = bool(session_id) and athena.get_session_status(session_id).state in ENDED
+    except AthenaSessionError:
+        ended = False
+    return int(generation) + ended
 
 
-def _remember_generation(athena: Athena, work_group: str, first: str, generation: int) -> None:
+def _remember(
+    athena: Athena, work_group: str, first: str, generation: int, session_id: str
+) -> None:
     arn = session_arn(athena, work_group, first)
     if arn is None:
         return
     try:
-        athena.tag_resource(arn, {GENERATION_TAG: str(generation)})
+        athena.tag_resource(arn, {GENERATION_TAG: f"{generation}:{session_id}"})
     except AthenaSessionError:
         # Merely slower next time; a role without athena:TagResource is a good role.
         return
