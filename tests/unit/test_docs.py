@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from athena_session_provider.states import SessionState
+
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 
@@ -25,7 +27,10 @@ def test_the_site_builds_in_strict_mode(tmp_path: Path) -> None:
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    assert "EngineConfigurationArgs" in (tmp_path / "reference/session/index.html").read_text()
+    # Arguments are documented in the constructor, which mkdocstrings leaves out by itself.
+    assert (
+        "Take over this running session" in (tmp_path / "reference/session/index.html").read_text()
+    )
     # A typing error in the name of a fence shows as text.
     assert 'class="mermaid"' in (tmp_path / "explanation/how-it-works/index.html").read_text()
 
@@ -44,6 +49,17 @@ def test_imports_on_a_page_work(page: Path) -> None:
     pattern = r"^from (athena_session_provider[\w.]*) import (.+)$"
     for module, names in re.findall(pattern, page.read_text(), re.MULTILINE):
         exec(f"from {module} import {names}")  # noqa: S102 - our own pages
+
+
+def test_the_states_that_are_drawn_are_the_services() -> None:
+    """None is missing in the picture and in the table below it."""
+    page = (REPOSITORY / "docs/explanation/how-it-works.md").read_text()
+    picture, _, rest = page.partition("stateDiagram")[2].partition("```")
+    table = rest.partition("## ")[0]
+    for part in (picture, table):
+        assert set(re.findall(r"\b[A-Z]{4,}\b", part)) - {"API"} == {
+            str(state) for state in SessionState
+        }
 
 
 def test_the_page_has_the_commands_exit_codes() -> None:
