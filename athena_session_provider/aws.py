@@ -6,6 +6,7 @@ What no key sets comes from boto3's own chain: environment, profile, container, 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -117,7 +118,10 @@ def aws_settings(
 
 def resolved_region(settings: AwsSettings) -> str:
     """Give the region to work in; raises MissingRegionError where nothing sets one."""
-    region = settings.region or _plain_session(settings).region_name
+    # boto3 reads AWS_DEFAULT_REGION alone; AWS_REGION is what pulumi-aws and the other SDKs read.
+    region = (
+        settings.region or os.environ.get("AWS_REGION") or _plain_session(settings).region_name
+    )
     if not region:
         raise MissingRegionError
     return region

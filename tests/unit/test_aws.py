@@ -66,9 +66,12 @@ def test_region_comes_from_boto3s_chain_last(monkeypatch: pytest.MonkeyPatch) ->
     """And its absence is an error that says how to set it."""
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
-    assert resolved_region(aws_settings({})) == "eu-north-1"
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
+    assert resolved_region(aws_settings({})) == "eu-north-1"
+    monkeypatch.setenv("AWS_REGION", "eu-south-1")
+    assert resolved_region(aws_settings({})) == "eu-south-1"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION")
     with pytest.raises(MissingRegionError, match="pulumi config set aws:region"):
         resolved_region(aws_settings({}))
 
