@@ -43,6 +43,9 @@ from athena_session_provider.errors import AthenaSessionError
 THREADS = 256
 """Sessions that one provider process works on at the same time; a waiting thread costs little."""
 
+SPARE_THREADS = 32
+"""Threads made at once, beside those for the calls that wait already."""
+
 cancelled = threading.Event()
 """Set once the engine has asked its providers to stop."""
 
@@ -71,6 +74,12 @@ def widen_thread_pool() -> bool:
     if pool is None:
         return False
     pool._max_workers = max(pool._max_workers, THREADS)  # noqa: SLF001 - see the module's text
+    # A pool makes a thread when it is given work and counts none as idle, and it counts too many
+    # now and then. In a destroy, all deletes are given at once, and most of them wait already when
+    # the first of them comes here.
+    queue = getattr(pool, "_work_queue", None)
+    for _ in range(SPARE_THREADS + (queue.qsize() if queue is not None else 0)):
+        pool.submit(time.sleep, 0.1)
     return True
 
 

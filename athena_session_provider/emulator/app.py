@@ -85,7 +85,7 @@ class EmulatorApp:
             "clear-faults": self._clear_faults,
             "faults": self._list_faults,
             "inject": self._inject,
-            "now": self._now,
+            "now": self.now,
             "reset": self.reset,
             "sessions": self._list_sessions,
             "set-state": self._set_state,
@@ -299,7 +299,8 @@ class EmulatorApp:
     def _advance(self, seconds: float) -> None:
         self._clock.advance(seconds)
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Return the emulated time, in seconds since the epoch."""
         return self._clock.now()
 
     def _list_calls(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import sys
 import traceback
 from http import HTTPStatus
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -72,7 +72,9 @@ class _Handler(MotoRequestHandler):
             self._answer(status, [("Content-Type", "text/plain")], b"emulator failed")
 
     def _answer(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        lines = [f"{self.protocol_version} {status}", f"Date: {self.date_time_string()}"]
+        # The emulated time, as everything else that tells one.
+        date = self.date_time_string(cast("EmulatorApp", self.server.app).now())
+        lines = [f"{self.protocol_version} {status}", f"Date: {date}"]
         lines += [f"{name}: {value}" for name, value in headers]
         names = {name.lower() for name, _ in headers}
         bodiless = status.startswith(("1", "204", "304"))
