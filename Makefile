@@ -17,7 +17,7 @@ ARGS =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test lint format types unit bench docs constraints clean
+.PHONY: help setup engine demo test test-oldest test-newest properties fault-matrix lint format types unit bench docs constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,25 @@ fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew 
 	  tests/engine/test_faults.py tests/engine/test_interruptions.py --deselect tests/engine/test_faults.py::test_the_page_has_every_cell
 	@$(BIN)/python tests/fault_matrix.py .fault-matrix && rm -rf .fault-matrix
 
+# The core of the engine's tests, with the oldest SDKs that pyproject.toml allows and the newest.
+OLDEST = $$(sed -nE 's/^ *"(pulumi|boto3)>=([0-9.]+),.*/\1==\2/p' pyproject.toml)
+NEWEST = pulumi boto3
+
+test-oldest: setup ## run the core of the tests with the oldest pulumi and boto3 that are supported
+	$(call core,.venv-oldest,$(OLDEST))
+
+test-newest: setup ## run the core of the tests with the newest pulumi and boto3
+	$(call core,.venv-newest,$(NEWEST))
+
+define core
+	@test -d $(1) || $(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip --disable-pip-version-check --no-input -q install --upgrade \
+	  -e '.[emulator]' pytest pyyaml $(2)
+	@$(1)/bin/python -m pip list | grep -E '^(pulumi|boto3|grpcio|protobuf) '
+	@pulumi=$(PULUMI_BIN) && PATH="$$PWD/$(1)/bin:$$pulumi:$$PATH" \
+	  $(1)/bin/python -m pytest tests/engine/test_session.py tests/engine/test_host.py $(ARGS)
+endef
+
 unit: setup ## run the fast tests, which need no Pulumi CLI
 	$(BIN)/python -m pytest -m "not engine" $(ARGS)
 
@@ -84,5 +103,5 @@ constraints: ## resolve constraints.txt anew (needs uv)
 	 > $(VENV)/constraints && cat $(VENV)/constraints > constraints.txt
 
 clean: ## remove .venv and what the tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .fault-matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
