@@ -1,11 +1,12 @@
 """Run Apache Spark sessions on Amazon Athena, as the stack's configuration says.
 
-Only the work group has to be set:
+In a work group that there is:
 
     pulumi config set aws:region eu-west-1
     pulumi config set workgroup spark
     pulumi up
 
+Without the key `workgroup`, a work group is made, with the role and the bucket that it needs.
 Pulumi.yaml lists the other keys. What is not set is not sent, and the service's own defaults hold.
 """
 
@@ -78,14 +79,53 @@ def engine_configuration() -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def names(key: str) -> list[str]:
+    """Read a list of names."""
+    value = config.get_object(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise pulumi.RunError(
+            f"Configuration '{config.full_key(key)}' has to be a list of names: "
+            f"`pulumi config set --path '{key}[0]' <name>`"
+        )
+    return value
+
+
+def new_work_group(engine_version: str) -> pulumi.Output[str]:
+    """Make a work group with all that it needs; give its name."""
+    try:
+        # Only here is pulumi-aws needed, which is large.
+        from athena_session_provider.workgroup import SparkWorkgroup
+    except ModuleNotFoundError as exc:
+        raise pulumi.RunError(f"'{config.full_key('workgroup')}' is not set. {exc}") from exc
+    group = SparkWorkgroup(
+        "spark",
+        engine_version=engine_version,
+        result_bucket=config.get("resultBucket"),
+        database_access=names("databases"),
+        bucket_access=names("buckets"),
+        force_destroy=config.get_bool("forceDestroy", False),  # noqa: FBT003 - Pulumi's
+        tags=tags,
+    )
+    return group.name
+
+
+tags: Any = secret_if_set_so("tags", text_mapping("tags"))
+work_group: pulumi.Input[str] | None = config.get("workgroup")
+triggers = mapping("triggers")
+if not work_group:
+    version = config.get("engineVersion", "PySpark engine version 3")
+    work_group = new_work_group(version)
+    # A session keeps the engine that it was started with.
+    triggers = {**(triggers or {}), "engineVersion": version}
+
 arguments: dict[str, Any] = {
-    "work_group": config.require("workgroup"),
+    "work_group": work_group,
     "engine_configuration": secret_if_set_so("sparkProperties", engine_configuration()),
     "description": secret_if_set_so("description", config.get("description")),
     "notebook_version": config.get("notebookVersion"),
     "session_idle_timeout_in_minutes": config.get_int("idleTimeoutMinutes"),
-    "tags": secret_if_set_so("tags", text_mapping("tags")),
-    "triggers": secret_if_set_so("triggers", mapping("triggers")),
+    "tags": tags,
+    "triggers": secret_if_set_so("triggers", triggers),
     "restart_when_dead": config.get_bool("restartDeadSessions", True),  # noqa: FBT003 - Pulumi's
 }
 

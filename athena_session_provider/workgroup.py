@@ -10,11 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 from pulumi import Input, InvokeOptions, Output, ResourceHookArgs, ResourceOptions
+from pulumi.output import Unknown
 
 try:
     from pulumi_aws import (
@@ -107,7 +108,8 @@ class SparkWorkgroup(pulumi.ComponentResource):
 
     It makes the execution role with the permissions that sessions need and no other, a bucket for
     results that is private, encrypted and empties itself, and the work group. Region, credentials
-    and default tags are pulumi-aws's: of the stack's configuration, or of a provider in ``opts``.
+    and default tags are the stack's, or those of ``aws``, the same argument as a ``Session``'s, or
+    those of an ``aws.Provider`` in ``opts``.
     """
 
     name: Output[str]
@@ -131,6 +133,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         bucket_access: Sequence[Input[str] | BucketAccessArgs] = (),
         force_destroy: Input[bool] = False,
         tags: Input[Mapping[str, Input[str]]] | None = None,
+        aws: AwsConfig | None = None,
         work_group_name: str | None = None,
         iam_propagation_seconds: float = IAM_PROPAGATION_SECONDS,
         opts: ResourceOptions | None = None,
@@ -153,13 +156,15 @@ class SparkWorkgroup(pulumi.ComponentResource):
             force_destroy: Whether to delete the work group with its live sessions, and the bucket
                 with its objects. Otherwise deleting either is refused, and nothing is lost.
             tags: Tags of everything that is made.
+            aws: Region, credentials, endpoints and default tags, where they are not the stack's.
             work_group_name: The work group's name in AWS, 1 to 128 letters, digits and ``._-``.
                 None makes one of the component's name and a hash of the stack and of the names
                 of project, organization and parent: whoever renames one of those and wants to
                 keep the work group gives its name here.
             iam_propagation_seconds: How long to wait after the execution role was made or changed,
                 until it can be relied on. 0 is for emulators.
-            opts: Resource options. ``provider`` or ``providers`` may hold an ``aws.Provider``.
+            opts: Resource options. ``provider`` or ``providers`` may hold an ``aws.Provider``; see
+                ``aws_config_from_provider`` for what a session can take over from it.
 
         Raises:
             ValueError: A name or the engine version will not do.
@@ -170,6 +175,13 @@ class SparkWorkgroup(pulumi.ComponentResource):
         _check_engine(engine_version, logging)
         databases = [_database(item) for item in _listed(database_access, "database_access")]
         buckets = [_bucket(item) for item in _listed(bucket_access, "bucket_access")]
+        if aws and opts.provider:
+            message = f"SparkWorkgroup {name}: give either aws or a provider in opts, not both"
+            raise ValueError(message)
+        if aws:
+            above = ResourceOptions(parent=opts.parent)
+            provider = aws_provider_from_config(f"{name}-aws", aws, above)
+            opts = ResourceOptions.merge(opts, ResourceOptions(providers=[provider]))
         super().__init__(TYPE, name, {}, opts)
 
         place = self._place()
@@ -231,6 +243,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
             place,
             bucket=own_bucket.bucket if own_bucket else None,
             force_destroy=force_destroy,
+            aws=aws,
             depends_on=[made, *ready],
         )
 
@@ -379,13 +392,17 @@ class SparkWorkgroup(pulumi.ComponentResource):
         *,
         bucket: Input[str] | None,
         force_destroy: Input[bool],
+        aws: AwsConfig | None,
         depends_on: Sequence[pulumi.Resource],
     ) -> WorkGroupGuard:
-        aws: Output[Any] | None = None
+        settings: Output[Any] | None = None
         can_check: Input[bool] = True
-        if provider := self.get_provider("aws:athena/workgroup:Workgroup"):
+        if aws:
+            given = {field.name: getattr(aws, field.name) for field in fields(aws)}
+            settings = Output.from_input(given)
+        elif provider := self.get_provider("aws:athena/workgroup:Workgroup"):
             readable = _readable(provider)
-            aws = readable.apply(lambda found: found["aws"])
+            settings = readable.apply(lambda found: found["aws"])
             can_check = readable.apply(lambda found: not found["keys"])
         return WorkGroupGuard(
             f"{name}-guard",
@@ -394,7 +411,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
             account_id=place.apply(lambda place: place.account_id),
             bucket=bucket,
             force_destroy=force_destroy,
-            aws=aws,
+            aws=settings,
             can_check=can_check,
             opts=self._child(depends_on=depends_on),
         )
@@ -408,8 +425,8 @@ def aws_config_from_provider(provider: pulumi.ProviderResource) -> AwsConfig:
     session cannot store keys.
 
     Pulumi lets a program read no more of a provider: not the roles that it assumes, its default
-    tags, its files of credentials or its web identity. For roles and tags, and for keys, write an
-    ``AwsConfig`` and make the provider of it by ``aws_provider_from_config``.
+    tags, its files of credentials or its web identity. For roles, tags and keys, write an
+    ``AwsConfig`` instead, and give it to ``SparkWorkgroup`` and ``Session`` alike.
     """
     found = _readable(provider).apply(_require_no_keys)
     return AwsConfig(
@@ -463,20 +480,23 @@ def _readable(provider: pulumi.ProviderResource) -> Output[dict[str, Any]]:
     # Endpoints have no property of their own; what the engine answers with is an attribute.
     names = (*_KEYS, "region", "profile", "endpoints")
     given = Output.all(**{name: vars(provider).get(name) for name in names})
-    # Nothing secret is passed on.
-    return Output.unsecret(given).apply(_without_keys)
+    # Nothing secret is passed on. In preview, what is not set is said to be unknown.
+    return Output.unsecret(given).apply(_without_keys, run_with_unknowns=True)
 
 
 def _without_keys(given: Mapping[str, Any]) -> dict[str, Any]:
+    def known(name: str) -> Any:
+        return None if isinstance(given[name], Unknown) else given[name]
+
     endpoints = given["endpoints"]
     return {
         "aws": {
             "region": given["region"],
-            "profile": given["profile"],
-            "endpoints": json.loads(endpoints) if isinstance(endpoints, str) else endpoints,
+            "profile": known("profile"),
+            "endpoints": json.loads(endpoints) if isinstance(endpoints, str) else None,
             "config_namespace": EXPLICIT_PROVIDER,
         },
-        "keys": [name for name in _KEYS if given[name]],
+        "keys": [name for name in _KEYS if known(name)],
     }
 
 
@@ -486,8 +506,8 @@ def _require_no_keys(readable: Mapping[str, Any]) -> dict[str, Any]:
             f"The aws.Provider has {', '.join(readable['keys'])}, which a session cannot store. "
             "Put the keys into the stack's configuration, under a namespace of their own "
             "(`pulumi config set --secret other:secretKey`, and so on), write "
-            'config = AwsConfig(region=..., config_namespace="other"), give the session '
-            "aws=config, and make the provider by aws_provider_from_config(name, config)."
+            'config = AwsConfig(region=..., config_namespace="other"), and give aws=config to '
+            "SparkWorkgroup and Session alike, instead of the provider."
         )
         raise pulumi.RunError(message)
     aws: dict[str, Any] = readable["aws"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import subprocess
 import sys
@@ -35,9 +36,6 @@ from athena_session_provider.workgroup import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Its modules warn of what they still have of version 6 whenever they are imported.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pulumi_aws")
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -418,6 +416,17 @@ def test_what_aws_would_refuse_is_refused_at_once(arguments: dict[str, Any], pro
         SparkWorkgroup(**{"name": "spark", **arguments})
 
 
+def test_two_answers_to_one_question_are_refused(stack: Stack) -> None:
+    """Whose credentials would be meant?"""
+
+    def program() -> None:
+        opts = pulumi.ResourceOptions(provider=aws.Provider("other", region="us-west-2"))
+        SparkWorkgroup("spark", aws=AwsConfig(region="us-east-1"), opts=opts)
+
+    with pytest.raises(ValueError, match="either aws or a provider in opts, not both"):
+        stack.run(program)
+
+
 @pytest.mark.parametrize("argument", ["database_access", "bucket_access"])
 def test_a_name_is_no_list(argument: str) -> None:
     """Its letters would each become a name."""
@@ -473,7 +482,7 @@ def test_a_provider_with_keys_is_refused(stack: Stack, keys: dict[str, Any]) -> 
         stack.run(program)
     message = str(caught.value)
     assert f"has {', '.join(keys)}, which a session cannot store" in message
-    assert "aws_provider_from_config(name, config)" in message
+    assert "give aws=config to SparkWorkgroup and Session alike" in message
     assert not [value for value in keys.values() if value in message]
     assert "session" not in stack.inputs
 
@@ -481,23 +490,20 @@ def test_a_provider_with_keys_is_refused(stack: Stack, keys: dict[str, Any]) -> 
 ROLE = {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/deploy", "external_id": "x"}
 
 
-def test_a_provider_made_from_a_config(stack: Stack) -> None:
-    """Everything that a session has is handed over, as JSON with Pulumi's names."""
-
-    def program() -> pulumi.Output[Any]:
-        config = AwsConfig(
-            region="us-west-2",
-            profile="sandbox",
-            assume_roles=[ROLE],
-            endpoints={"athena": pulumi.Output.from_input("http://127.0.0.1:1")},
-            default_tags={"cost_center": "7"},
-            config_namespace="other",
-        )
-        return aws_provider_from_config("other", config).urn
-
+def test_one_config_for_a_work_group_and_its_session(stack: Stack) -> None:
+    """Its provider is handed everything that the session has, as JSON with Pulumi's names."""
+    config = AwsConfig(
+        region="us-west-2",
+        profile="sandbox",
+        assume_roles=[ROLE],
+        endpoints={"athena": "http://127.0.0.1:1"},
+        default_tags={"cost_center": "7"},
+        config_namespace="other",
+    )
     pulumi.runtime.set_all_config({"other:accessKey": "A", "other:secretKey": "B"})
-    stack.run(program)
-    inputs = stack.inputs["other"]
+    stack.run(lambda: SparkWorkgroup("spark", aws=config).name)
+    inputs = stack.inputs["spark-aws"]
+    assert stack.types["spark-aws"] == "pulumi:providers:aws"
     assert inputs["region"] == "us-west-2"
     assert inputs["profile"] == "sandbox"
     # As Pulumi sends secrets.
@@ -507,6 +513,12 @@ def test_a_provider_made_from_a_config(stack: Stack) -> None:
     ]
     assert json.loads(inputs["endpoints"]) == [{"athena": "http://127.0.0.1:1"}]
     assert json.loads(inputs["defaultTags"]) == {"tags": {"cost_center": "7"}}
+    of_aws = [name for name, typ in stack.types.items() if typ.startswith("aws:")]
+    assert {stack.requests[name].provider.split("::")[3] for name in of_aws} == {"spark-aws"}
+    assert stack.inputs["spark-guard"]["aws"] == {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(config)
+    }
+    assert stack.inputs["spark-guard"]["can_check"] is True
 
 
 def test_a_provider_made_from_a_config_that_says_nothing(stack: Stack) -> None:
