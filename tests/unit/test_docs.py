@@ -19,7 +19,7 @@ PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 def test_the_site_builds_in_strict_mode(tmp_path: Path) -> None:
     """A broken link, a missing file or a name that is not in the code is an error."""
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path],
         cwd=REPOSITORY,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
