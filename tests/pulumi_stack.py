@@ -209,7 +209,7 @@ class PulumiStack:
         self.succeed("cancel", "--yes")
 
 
-def wait_until(condition: Any, timeout: float = 30.0) -> None:
+def wait_until(condition: Any, timeout: float = 120.0) -> None:
     """Wait until something is true that another process brings about."""
     deadline = time.monotonic() + timeout
     while not condition():
