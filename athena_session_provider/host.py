@@ -153,12 +153,9 @@ def end_with_the_engine() -> bool:
         return False
     with _engine_lock:
         _watching.append(True)
-    was_ready = threading.Event()
 
     def changed(state: Any) -> None:
-        if state is grpc.ChannelConnectivity.READY:
-            was_ready.set()
-        elif was_ready.is_set() and not _listens(_address()):
+        if state is not grpc.ChannelConnectivity.READY and not _listens(_address()):
             _engine_is_gone()
 
     _engine_channels[0].subscribe(changed, try_to_connect=True)
@@ -171,6 +168,8 @@ def engine_lost_for() -> float:
 
 
 def _engine_is_gone() -> None:
+    if _lost_at:
+        return
     _lost_at.append(time.monotonic())
     cancelled.set()
     thread = threading.main_thread().ident
