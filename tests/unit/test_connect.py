@@ -103,8 +103,11 @@ def test_pulumi_refuses_it_as_an_output(emulator: Emulator, session_id: str) -> 
     from pulumi.runtime import rpc
 
     url = connect.connect_url(session_id, **arguments(emulator))
+    # Not asyncio.run, which leaves the thread without the loop that Pulumi's mocks look for.
+    loop = asyncio.new_event_loop()
     with pytest.raises(ValueError, match="unexpected input of type ConnectUrl"):
-        asyncio.run(rpc.serialize_property(url, [], "url"))
+        loop.run_until_complete(rpc.serialize_property(url, [], "url"))
+    loop.close()
 
 
 def test_the_other_engine_has_no_endpoint(emulator: Emulator) -> None:
