@@ -244,7 +244,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
             bucket=own_bucket.bucket if own_bucket else None,
             force_destroy=force_destroy,
             aws=aws,
-            depends_on=[made, *ready],
+            depends_on=ready,
         )
 
         # Whoever uses the name of the guard is deleted before the guard, and so before the rest.

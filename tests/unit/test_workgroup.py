@@ -249,6 +249,9 @@ def test_the_wait_takes_as_long_as_it_is_told(
             slept.append(seconds)
         await yield_to_others(0)
 
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda text, **_: said.append(text))
+
     def program() -> pulumi.Output[Any]:
         group = SparkWorkgroup("spark")
         args = pulumi.ResourceHookArgs(urn="", id="", name="spark-role-policy", type="")
@@ -264,6 +267,7 @@ def test_the_wait_takes_as_long_as_it_is_told(
 
     stack.run(program)
     assert slept == [15.0]
+    assert said == ["waiting 15s for IAM to spread spark-role-policy"]
 
 
 def test_a_bucket_that_was_given(stack: Stack) -> None:
