@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 from pulumi import Input, InvokeOptions, Output, ResourceHookArgs, ResourceOptions
-from pulumi.output import Unknown
 
 try:
     from pulumi_aws import (
@@ -32,7 +31,7 @@ except ModuleNotFoundError as exc:
     missing = "SparkWorkgroup is made of pulumi-aws: pip install 'athena-session-provider[aws]'"
     raise ModuleNotFoundError(missing, name=exc.name) from exc
 
-from athena_session_provider import policy
+from athena_session_provider import explicit_provider, policy
 from athena_session_provider.aws import DEFAULT_NAMESPACE
 from athena_session_provider.guard import WorkGroupGuard
 from athena_session_provider.resource import AwsConfig
@@ -54,9 +53,6 @@ IAM_PROPAGATION_SECONDS = 15.0
 IAM is eventually consistent and has no way to ask. Nothing refuses a role that is too new: a
 session starts, and then hangs or fails.
 """
-
-EXPLICIT_PROVIDER = "explicit-provider"
-"""A namespace that no stack's configuration has: an explicit provider reads none of it."""
 
 T = TypeVar("T")
 
@@ -401,7 +397,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
             given = {field.name: getattr(aws, field.name) for field in fields(aws)}
             settings = Output.from_input(given)
         elif provider := self.get_provider("aws:athena/workgroup:Workgroup"):
-            readable = _readable(provider)
+            readable = explicit_provider.readable(provider)
             settings = readable.apply(lambda found: found["aws"])
             can_check = readable.apply(lambda found: not found["keys"])
         return WorkGroupGuard(
@@ -428,13 +424,7 @@ def aws_config_from_provider(provider: pulumi.ProviderResource) -> AwsConfig:
     tags, its files of credentials or its web identity. For roles, tags and keys, write an
     ``AwsConfig`` instead, and give it to ``SparkWorkgroup`` and ``Session`` alike.
     """
-    found = _readable(provider).apply(_require_no_keys)
-    return AwsConfig(
-        region=found.apply(lambda aws: aws["region"]),
-        profile=found.apply(lambda aws: aws["profile"]),
-        endpoints=found.apply(lambda aws: aws["endpoints"]),
-        config_namespace=EXPLICIT_PROVIDER,
-    )
+    return AwsConfig(**explicit_provider.config_members(provider))
 
 
 def aws_provider_from_config(
@@ -470,48 +460,6 @@ def aws_provider_from_config(
         default_tags=None if tags is None else Output.from_input(tags).apply(_default_tags),
         opts=opts,
     )
-
-
-_KEYS = ("access_key", "secret_key", "token")
-
-
-def _readable(provider: pulumi.ProviderResource) -> Output[dict[str, Any]]:
-    """Read a provider: ``aws`` for AwsConfig, and the ``keys`` that it has, by their names."""
-    # Endpoints have no property of their own; what the engine answers with is an attribute.
-    names = (*_KEYS, "region", "profile", "endpoints")
-    given = Output.all(**{name: vars(provider).get(name) for name in names})
-    # Nothing secret is passed on. In preview, what is not set is said to be unknown.
-    return Output.unsecret(given).apply(_without_keys, run_with_unknowns=True)
-
-
-def _without_keys(given: Mapping[str, Any]) -> dict[str, Any]:
-    def known(name: str) -> Any:
-        return None if isinstance(given[name], Unknown) else given[name]
-
-    endpoints = given["endpoints"]
-    return {
-        "aws": {
-            "region": given["region"],
-            "profile": known("profile"),
-            "endpoints": json.loads(endpoints) if isinstance(endpoints, str) else None,
-            "config_namespace": EXPLICIT_PROVIDER,
-        },
-        "keys": [name for name in _KEYS if known(name)],
-    }
-
-
-def _require_no_keys(readable: Mapping[str, Any]) -> dict[str, Any]:
-    if readable["keys"]:
-        message = (
-            f"The aws.Provider has {', '.join(readable['keys'])}, which a session cannot store. "
-            "Put the keys into the stack's configuration, under a namespace of their own "
-            "(`pulumi config set --secret other:secretKey`, and so on), write "
-            'config = AwsConfig(region=..., config_namespace="other"), and give aws=config to '
-            "SparkWorkgroup and Session alike, instead of the provider."
-        )
-        raise pulumi.RunError(message)
-    aws: dict[str, Any] = readable["aws"]
-    return aws
 
 
 def _camel_keys(value: Any) -> Any:

@@ -24,7 +24,7 @@ LAYERS = [
     {"client", "marker"},
     {"watch", "connect"},
     {"lifecycle", "inputs", "policy"},
-    {"host", "owner"},
+    {"host", "owner", "explicit_provider"},
     {"provider", "guard"},
     {"resource"},
     {"workgroup"},

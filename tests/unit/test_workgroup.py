@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ from athena_session_provider.workgroup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -99,11 +100,14 @@ class Monitor(MockMonitor):
 
 
 @pytest.fixture
-def stack() -> Stack:
+def stack() -> Iterator[Stack]:
     stack = Stack()
     monitor = Monitor(stack)
     set_mocks(stack, project="project", stack="dev", organization="acme", monitor=monitor)
-    return stack
+    yield stack
+    # A program that failed leaves futures behind that complain when they are collected. Where that
+    # happens within ast.parse, Python 3.11 fails with a SystemError.
+    gc.collect()
 
 
 def outputs_of(group: SparkWorkgroup, into: dict[str, str]) -> pulumi.Output[Any]:
