@@ -119,9 +119,7 @@ def aws_settings(
 def resolved_region(settings: AwsSettings) -> str:
     """Give the region to work in; raises MissingRegionError where nothing sets one."""
     # boto3 reads AWS_DEFAULT_REGION alone; AWS_REGION is what pulumi-aws and the other SDKs read.
-    region = (
-        settings.region or os.environ.get("AWS_REGION") or _plain_session(settings).region_name
-    )
+    region = settings.region or os.environ.get("AWS_REGION") or _plain_session(settings).region_name
     if not region:
         raise MissingRegionError
     return region
