@@ -95,9 +95,11 @@ bench: setup ## measure how long a `pulumi up` takes
 docs: setup ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-constraints: ## resolve constraints.txt anew (needs uv)
+constraints: ## resolve constraints.txt anew
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install uv
 	@{ sed -n '/^#/p' constraints.txt; \
-	   uv pip compile -q --upgrade --universal --python-version 3.10 --no-header --no-annotate \
+	   $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 	     --no-emit-index-url --extra aws --extra cli --extra clients \
 	     --extra docs --extra emulator --extra dev pyproject.toml; } \
 	 > $(VENV)/constraints && cat $(VENV)/constraints > constraints.txt
