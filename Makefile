@@ -58,7 +58,7 @@ format: setup ## put the code into its form
 types: setup ## check types
 	$(BIN)/mypy
 
-properties: setup ## play many more random histories of the layer below Pulumi (about 5 minutes)
+properties: setup ## play many more random histories of the layer below Pulumi (a few minutes)
 	PROPERTY_EXAMPLES=5000 $(BIN)/python -m pytest tests/unit/test_lifecycle_properties.py
 
 fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew (about 15 minutes)
