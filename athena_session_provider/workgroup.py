@@ -142,7 +142,9 @@ class SparkWorkgroup(pulumi.ComponentResource):
                 expire after 30 days.
             engine_version: ``PySpark engine version 3`` or ``Apache Spark version 3.5``. It can be
                 changed: sessions that start from then on have the new one.
-            kms_key: ARN of the KMS key that results are encrypted with; None for S3's own keys.
+            kms_key: ARN of the KMS key that results are encrypted with; None for S3's own keys, or
+                for what ``result_bucket`` does by itself. A bucket that encrypts with a key of
+                yours needs the key here, too, so that the role may use it.
             logging: A CloudWatch log group for the sessions of engine 3.5. None leaves it at what
                 the service keeps by itself for 30 days.
             database_access: Glue databases that sessions may use: names, to read them, or
@@ -221,7 +223,10 @@ class SparkWorkgroup(pulumi.ComponentResource):
                 "execution_role": role.arn,
                 "result_configuration": {
                     "output_location": self.result_location,
-                    "encryption_configuration": _result_encryption(kms_key),
+                    "encryption_configuration": (
+                        # Of a bucket that was given, the owner knows how it is encrypted.
+                        _result_encryption(kms_key) if own_bucket or kms_key is not None else None
+                    ),
                 },
                 "monitoring_configuration": (
                     self._logging(name, work_group, logging, tags) if logging else None

@@ -129,6 +129,7 @@ def test_a_work_group_from_the_first_up_to_destroy(
     tags = athena.list_tags_for_resource(ResourceARN=outputs["arn"])["Tags"]
     assert tags == [{"Key": "env", "Value": "dev"}]
 
+    aws_stack.refresh("--expect-no-changes")
     assert "12 unchanged" in aws_stack.up("--expect-no-changes").output
 
     # Another engine: the same work group, the same session.

@@ -416,14 +416,12 @@ class Workgroup(Kind):
             },
         }
         results = configuration["resultConfiguration"]
-        encryption = results["encryptionConfiguration"]
-        request["ResultConfiguration"] = {
-            "OutputLocation": results["outputLocation"],
-            "EncryptionConfiguration": {
+        request["ResultConfiguration"] = {"OutputLocation": results["outputLocation"]}
+        if encryption := results.get("encryptionConfiguration"):
+            request["ResultConfiguration"]["EncryptionConfiguration"] = {
                 "EncryptionOption": encryption["encryptionOption"],
                 **({"KmsKey": encryption["kmsKeyArn"]} if "kmsKeyArn" in encryption else {}),
-            },
-        }
+            }
         if monitoring := configuration.get("monitoringConfiguration"):
             logs = monitoring["cloudWatchLoggingConfiguration"]
             request["MonitoringConfiguration"] = {

@@ -284,6 +284,9 @@ def test_a_bucket_that_was_given(stack: Stack) -> None:
     )
     assert not [name for name, typ in stack.types.items() if typ.startswith("aws:s3/")]
     assert outputs["result_location"] == f"s3://shared/{NAME}/"
+    # Nor is its own encryption overruled.
+    results = stack.inputs["spark"]["configuration"]["resultConfiguration"]
+    assert results == {"outputLocation": f"s3://shared/{NAME}/"}
     assert json.loads(stack.inputs["spark-role-policy"]["policy"]) == execution_role_policy(
         PLACE, NAME, Access("shared", write=True, prefix=f"{NAME}/")
     )
