@@ -77,7 +77,7 @@ def test_faults_while_creating(cells: CellStack, emulator: Emulator) -> None:
     passing = [row for row in rows if row.cell.fault not in LASTING]
     assert [row for row in passing if row.first != "succeeded"] == []
     # A session whose id is known is ended by the create that gives up.
-    leftover = [row.cell for row in rows if row.first == "failed" and row.live_between]
+    leftover = [cell for cell in wanted if set(between[cell]) - set(known[cell])]
     assert {cell.place for cell in leftover} <= {"StartSession"}, leftover
     cells.stack.destroy(*TOGETHER)
     assert emulator.live_sessions() == []
