@@ -69,14 +69,27 @@ def client(emulator: Emulator, service: str, region: str = "eu-west-1", **keys: 
     )
 
 
+ROLE_ARN = f"arn:aws:iam::{OTHER_ACCOUNT}:role/deploy"
+
+
+def keys_of_role(emulator: Emulator) -> dict[str, str]:
+    """Keys in another account."""
+    role = client(emulator, "sts").assume_role(RoleArn=ROLE_ARN, RoleSessionName="test")
+    return {
+        "aws_access_key_id": role["Credentials"]["AccessKeyId"],
+        "aws_secret_access_key": role["Credentials"]["SecretAccessKey"],
+        "aws_session_token": role["Credentials"]["SessionToken"],
+    }
+
+
 def put_object(bucket: str, key: str) -> None:
     """Write an object past the bucket's policy, as Athena does, which has TLS."""
     s3_backends[ACCOUNT]["aws"].put_object(bucket, key, b"42")
 
 
-def work_groups(emulator: Emulator, region: str = "eu-west-1") -> set[str]:
+def work_groups(emulator: Emulator, region: str = "eu-west-1", **keys: str) -> set[str]:
     """The work groups that were made, beside those that the emulator has from the start."""
-    found = client(emulator, "athena", region).list_work_groups()["WorkGroups"]
+    found = client(emulator, "athena", region, **keys).list_work_groups()["WorkGroups"]
     return {group["Name"] for group in found} - {"primary", "spark", "spark-35"}
 
 
@@ -261,7 +274,7 @@ from athena_session_provider.workgroup import SparkWorkgroup
 
 config = AwsConfig(
     region="us-west-2",
-    assume_roles=[{{"role_arn": "arn:aws:iam::{OTHER_ACCOUNT}:role/deploy"}}],
+    assume_roles=[{{"role_arn": "{ROLE_ARN}"}}],
     default_tags={{"cost_center": "7"}},
     config_namespace="other",
     endpoints={endpoints(emulator)},
@@ -283,17 +296,7 @@ for resource in (group, session):
     assert work_groups(emulator) == set()
     aws_stack.up("--expect-no-changes")
     # The guard looks there, too.
-    role = client(emulator, "sts").assume_role(
-        RoleArn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/deploy", RoleSessionName="test"
-    )["Credentials"]
-    athena = client(
-        emulator,
-        "athena",
-        "us-west-2",
-        aws_access_key_id=role["AccessKeyId"],
-        aws_secret_access_key=role["SecretAccessKey"],
-        aws_session_token=role["SessionToken"],
-    )
+    athena = client(emulator, "athena", "us-west-2", **keys_of_role(emulator))
     foreign = athena.start_session(WorkGroup=session.work_group, EngineConfiguration={})
     output = aws_stack.fail("destroy", "--yes", "--skip-preview").output
     assert f"still has live sessions, which are somebody's work: {foreign['SessionId']}" in output
@@ -357,14 +360,20 @@ def main_program(aws_stack: PulumiStack) -> PulumiStack:
 
 
 def test_the_main_program_makes_a_work_group(main_program: PulumiStack, emulator: Emulator) -> None:
-    """Where none is configured; a new engine restarts the session, as it must to be used."""
-    main_program.configure({"athena-session:tags": {"team": "data"}})
+    """Where none is configured, in the account of the stack's role, as the session.
+
+    A new engine restarts the session, as it must to be used.
+    """
+    main_program.configure(
+        {"athena-session:tags": {"team": "data"}, "aws:assumeRoles": [{"roleArn": ROLE_ARN}]}
+    )
     main_program.up()
-    (name,) = work_groups(emulator)
+    keys = keys_of_role(emulator)
+    (name,) = work_groups(emulator, **keys)
     (session,) = emulator.live_sessions()
-    assert session.work_group == name
+    assert (session.account_id, session.work_group) == (OTHER_ACCOUNT, name)
     assert session.tags["team"] == "data"
-    (role,) = client(emulator, "iam").list_roles()["Roles"]
+    (role,) = client(emulator, "iam", **keys).list_roles()["Roles"]
     (creation,) = emulator.calls("CreateWorkGroup")
     assert creation.received_at - role["CreateDate"].timestamp() >= 15
 
@@ -372,12 +381,12 @@ def test_the_main_program_makes_a_work_group(main_program: PulumiStack, emulator
     main_program.up()
     (restarted,) = emulator.live_sessions()
     assert restarted.session_id != session.session_id
-    engine = client(emulator, "athena").get_session(SessionId=restarted.session_id)
+    engine = client(emulator, "athena", **keys).get_session(SessionId=restarted.session_id)
     assert engine["EngineVersion"] == "Apache Spark version 3.5"
 
     main_program.destroy()
     assert emulator.live_sessions() == []
-    assert work_groups(emulator) == set()
+    assert work_groups(emulator, **keys) == set()
 
 
 def test_the_main_program_without_pulumi_aws(main_program: PulumiStack, emulator: Emulator) -> None:
