@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -691,12 +692,13 @@ class _refusing:  # noqa: N801 - reads as a word of the language
 
 
 def main() -> None:
-    """Serve until the engine ends the process."""
+    """Serve until the engine ends the process, or has ended itself."""
+    engine = os.getppid()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=32))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Plugin(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    while True:
-        time.sleep(3600)
+    while os.getppid() == engine:
+        time.sleep(0.5)

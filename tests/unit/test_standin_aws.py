@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pulumi_aws as aws
@@ -67,3 +72,29 @@ def test_values_of_the_engine_become_plain() -> None:
     secret = {_special_sig_key: "1b47061264138c4ac30d75fd1eb44270", "value": "hidden"}
     struct = standin.to_struct({"days": 1.0, "none": None, "list": [secret], "__internal": ""})
     assert standin.from_struct(struct) == {"days": 1, "list": ["hidden"]}
+
+
+def test_it_ends_with_the_engine() -> None:
+    """An engine that was killed cannot end its plugins."""
+    code = (
+        "import subprocess, sys\n"
+        "plugin = subprocess.Popen([sys.argv[1]], stdout=-1, stderr=-3, text=True)\n"
+        "print(plugin.pid, plugin.stdout.readline())\n"
+    )
+    plugin = Path(standin.__file__).with_name("pulumi-resource-aws")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code, str(plugin)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    ).stdout
+    pid = int(printed.split()[0])
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")
