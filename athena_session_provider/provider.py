@@ -22,6 +22,7 @@ from pulumi.dynamic import (
     ResourceProvider,
     UpdateResult,
 )
+from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
 from athena_session_provider import host, inputs, lifecycle
@@ -80,7 +81,8 @@ class AthenaSessionProvider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Validate and normalize the inputs, and fill in what the stack's configuration says."""
-        properties = {key: value for key, value in news.items() if not key.startswith("__")}
+        given = {key: value for key, value in news.items() if not key.startswith("__")}
+        properties = _unknown_as_text(given)
         checked, failures = inputs.check_properties(properties, UNKNOWN)
         timeouts = checked.get(TIMEOUTS) or {}
         if not isinstance(timeouts, Mapping):
@@ -114,6 +116,7 @@ class AthenaSessionProvider(ResourceProvider):
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Report what changed; a session found dead is a replacement, and the user is told."""
+        news = _unknown_as_text(news)
         replaces = inputs.replaced_by(olds, news, id_)
         if not replaces and news.get("restart_when_dead") is not False:
             replaces = self._found_dead(id_, olds, news)
@@ -237,6 +240,21 @@ class AthenaSessionProvider(ResourceProvider):
         settings: AwsSettings = aws_settings(self._config, props.get("aws"))
         region = props.get(REGION) or settings.region
         return shared_athena(dataclasses.replace(settings, region=region))
+
+
+def _unknown_as_text(value: Any, depth: int = 0) -> Any:
+    """Give each unknown value as the text that stands for it on the wire.
+
+    The host has them as objects, and hands what check gives back to the engine as it is. What is
+    nested too deep is left as it is: check refuses it.
+    """
+    if depth > 2 * inputs.MAXIMUM_DEPTH:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _unknown_as_text(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_unknown_as_text(item, depth + 1) for item in value]
+    return UNKNOWN if isinstance(value, Unknown) else value
 
 
 def _has_unknown(value: Any) -> bool:

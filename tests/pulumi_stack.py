@@ -82,6 +82,10 @@ class PulumiStack:
         """Write the program."""
         (self.program_folder / "__main__.py").write_text(program)
 
+    def program(self) -> str:
+        """Read the program."""
+        return (self.program_folder / "__main__.py").read_text()
+
     def configure(self, config: Mapping[str, Any]) -> None:
         """Set configuration; None removes a key."""
         self.config = {

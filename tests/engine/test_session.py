@@ -86,6 +86,20 @@ Session("session", work_group="bad!", engine_configuration={"max_concurrent_dpus
     assert emulator.calls("StartSession") == []
 
 
+def test_preview_leaves_alone_what_is_not_known_yet(stack: PulumiStack, emulator: Emulator) -> None:
+    """An output of one session is an input of another; both are started by the up after it."""
+    stack.write(
+        PROGRAM
+        + "Session('b', work_group='spark', description=session.session_id,\n"
+        + "        tags={'of': session.session_id}, triggers={'of': session.session_id})\n"
+    )
+    assert "3 to create" in stack.succeed("preview").output
+    stack.up()
+    assert len(live_ids(emulator)) == 2
+    stack.write(stack.program().replace("20", "40"))
+    assert "+-2 to replace" in stack.succeed("preview").output
+
+
 def test_changed_engine_configuration_replaces_the_session(
     stack: PulumiStack, emulator: Emulator
 ) -> None:

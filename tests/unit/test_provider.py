@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pulumi.dynamic import Config, ConfigureRequest
+from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
 from athena_session_provider import errors
@@ -96,6 +97,23 @@ def test_check_refuses_its_own_arguments(news: dict[str, Any], name: str, reason
     failures = check(configured(), **news)[1]
     assert list(failures) == [name]
     assert reason in failures[name]
+
+
+def test_values_that_are_unknown_in_preview_are_left_alone() -> None:
+    """As the host gives them: objects, which go back to the engine as the text on the wire."""
+    news = {
+        "description": Unknown(),
+        "tags": {"a": Unknown()},
+        "triggers": {"a": [Unknown()]},
+        "aws": {"profile": Unknown(), "endpoints": [{"athena": Unknown()}]},
+    }
+    inputs, failures = check(configured(), **news)
+    assert failures == {}
+    assert inputs["description"] == UNKNOWN
+    assert inputs["tags"] == {"a": UNKNOWN}
+    assert check(configured(), aws=Unknown(), work_group=Unknown(), tags=Unknown())[1] == {}
+    new = {**outs(), "restart_when_dead": False, "work_group": Unknown()}
+    assert configured().diff("s", outs(), new).replaces == ["work_group"]
 
 
 def test_check_tells_that_the_region_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
