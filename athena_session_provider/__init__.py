@@ -20,13 +20,22 @@ from athena_session_provider.resource import (
 )
 
 if TYPE_CHECKING:
-    from athena_session_provider.workgroup import SparkWorkgroup, aws_config_from_provider
+    from athena_session_provider.workgroup import (
+        BucketAccessArgs,
+        DatabaseAccessArgs,
+        LoggingArgs,
+        SparkWorkgroup,
+        aws_config_from_provider,
+    )
 
 __all__ = [
     "AthenaSessionError",
     "AwsConfig",
+    "BucketAccessArgs",
     "ClassificationArgs",
+    "DatabaseAccessArgs",
     "EngineConfigurationArgs",
+    "LoggingArgs",
     "Session",
     "SparkWorkgroup",
     "aws_config_from_provider",
@@ -35,7 +44,13 @@ __all__ = [
     "session_policy",
 ]
 
-_OF_WORKGROUP = ("SparkWorkgroup", "aws_config_from_provider")
+_OF_WORKGROUP = (
+    "BucketAccessArgs",
+    "DatabaseAccessArgs",
+    "LoggingArgs",
+    "SparkWorkgroup",
+    "aws_config_from_provider",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
+from athena_session_provider.explicit_provider import config_members
 from athena_session_provider.owner import owner_of_stack
 from athena_session_provider.provider import AthenaSessionProvider
 
@@ -68,6 +69,15 @@ class AwsConfig:
     """Tags for the session that its own tags override."""
     config_namespace: str | None = None
     """The namespace of the stack's configuration to read instead of ``aws``."""
+
+    @classmethod
+    def from_provider(cls, provider: pulumi.ProviderResource) -> AwsConfig:
+        """Give the region, profile and endpoints of an explicit ``aws.Provider``.
+
+        Pulumi lets a program read no more of one: for roles and default tags, write an
+        ``AwsConfig`` and make the provider of it. A provider with keys is refused.
+        """
+        return cls(**config_members(provider))
 
 
 class Session(Resource, module="athena", name="Session"):

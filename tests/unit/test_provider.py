@@ -27,6 +27,9 @@ NEWS: dict[str, Any] = {
 }
 
 
+UNKNOWN_OBJECT: Any = Unknown()  # type: ignore[no-untyped-call]
+
+
 def configured(config: dict[str, Any] | None = None) -> AthenaSessionProvider:
     provider = AthenaSessionProvider()
     config = {"aws:region": "eu-west-1"} if config is None else config
@@ -102,17 +105,20 @@ def test_check_refuses_its_own_arguments(news: dict[str, Any], name: str, reason
 def test_values_that_are_unknown_in_preview_are_left_alone() -> None:
     """As the host gives them: objects, which go back to the engine as the text on the wire."""
     news = {
-        "description": Unknown(),
-        "tags": {"a": Unknown()},
-        "triggers": {"a": [Unknown()]},
-        "aws": {"profile": Unknown(), "endpoints": [{"athena": Unknown()}]},
+        "description": UNKNOWN_OBJECT,
+        "tags": {"a": UNKNOWN_OBJECT},
+        "triggers": {"a": [UNKNOWN_OBJECT]},
+        "aws": {"profile": UNKNOWN_OBJECT, "endpoints": [{"athena": UNKNOWN_OBJECT}]},
     }
     inputs, failures = check(configured(), **news)
     assert failures == {}
     assert inputs["description"] == UNKNOWN
     assert inputs["tags"] == {"a": UNKNOWN}
-    assert check(configured(), aws=Unknown(), work_group=Unknown(), tags=Unknown())[1] == {}
-    new = {**outs(), "restart_when_dead": False, "work_group": Unknown()}
+    assert (
+        check(configured(), aws=UNKNOWN_OBJECT, work_group=UNKNOWN_OBJECT, tags=UNKNOWN_OBJECT)[1]
+        == {}
+    )
+    new = {**outs(), "restart_when_dead": False, "work_group": UNKNOWN_OBJECT}
     assert configured().diff("s", outs(), new).replaces == ["work_group"]
 
 
