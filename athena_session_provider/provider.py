@@ -153,9 +153,7 @@ class AthenaSessionProvider(ResourceProvider):
         _ = athena.account_id
         deadline = _deadline(props, "create")
 
-        def progress(message: str) -> None:
-            host.show_status(urn, message)
-
+        progress = _progress(urn)
         if props.get("adopt_session_id"):
             token = ""
             details = lifecycle.adopt_session(
@@ -231,7 +229,7 @@ class AthenaSessionProvider(ResourceProvider):
             props.get("work_group", ""),
             watches=WATCHES,
             deadline=_deadline(props, "delete"),
-            progress=lambda message: host.show_status(_urn(props), message),
+            progress=_progress(_urn(props)),
             account_id=props.get("account_id"),
         )
 
@@ -267,6 +265,19 @@ def _has_unknown(value: Any) -> bool:
 
 def _urn(props: Mapping[str, Any]) -> str:
     return str((props.get(IDENTITY) or {}).get("urn", ""))
+
+
+def _progress(urn: str) -> lifecycle.Progress:
+    """Show progress in the status column, each message once: the engine pays for every one."""
+    last = ""
+
+    def progress(message: str) -> None:
+        nonlocal last
+        if message != last:
+            last = message
+            host.show_status(urn, message)
+
+    return progress
 
 
 def _deadline(props: Mapping[str, Any], operation: str) -> Deadline:
