@@ -253,7 +253,7 @@ def _role(role: Any) -> dict[str, Any]:
     if not isinstance(role, Mapping):
         message = "aws:assumeRoles has to be a list of maps with a roleArn each."
         raise ConfigurationError(message)
-    camel = {_camel(str(key)): value for key, value in role.items() if value is not None}
+    camel = {camel_case(str(key)): value for key, value in role.items() if value is not None}
     if not camel.get("roleArn"):
         message = "Each role of aws:assumeRoles needs a roleArn."
         raise ConfigurationError(message)
@@ -282,6 +282,7 @@ def _default_tags(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(key), str(tag)) for key, tag in tags.items()))
 
 
-def _camel(name: str) -> str:
+def camel_case(name: str) -> str:
+    """Give the name that a key of the stack's configuration has."""
     head, *rest = name.split("_")
     return head + "".join(word.capitalize() for word in rest)

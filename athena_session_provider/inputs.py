@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from athena_session_provider.aws import camel_case
 from athena_session_provider.request import Failure, check_arguments, start_session_members
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _check_aws(aws: Mapping[str, Any]) -> list[Failure]:
         if key in _CREDENTIALS:
             reason = (
                 "is a credential, and inputs are stored in the state. Set it in the stack's "
-                f"configuration: `pulumi config set --secret aws:{_camel(key)} ...`; for one "
+                f"configuration: `pulumi config set --secret aws:{camel_case(key)} ...`; for one "
                 "resource, use another namespace than aws and name it in config_namespace"
             )
         elif key not in AWS_KEYS:
@@ -145,11 +146,6 @@ def _check_aws(aws: Mapping[str, Any]) -> list[Failure]:
             continue
         failures.append(Failure(f"aws.{key}", reason))
     return failures
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
 
 
 def plain(value: Any, depth: int = 0) -> Any:
