@@ -138,11 +138,16 @@ def session_arn(athena: Athena, work_group: str, session_id: str) -> str | None:
     """Give the ARN of a session; None where the account is not known."""
     if athena.account_id is None:
         return None
-    partition = _partition(athena.region)
+    # botocore reads its list of all endpoints for this: once, not once in each thread.
+    with _partition_lock:
+        partition = _partition(athena.region)
     return (
         f"arn:{partition}:athena:{athena.region}:{athena.account_id}"
         f":workgroup/{work_group}/session/{session_id}"
     )
+
+
+_partition_lock = threading.Lock()
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import difflib
 import functools
 import math
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +51,18 @@ class Checked:
     failures: list[Failure] = field(default_factory=list)
 
 
-@functools.cache
+_model_lock = threading.Lock()
+
+
 def service_model() -> Any:
     """Botocore's model of Athena; loaded at first use, since botocore is slow to import."""
+    # The cache alone would let every thread that comes first load it, all at the same time.
+    with _model_lock:
+        return _loaded_service_model()
+
+
+@functools.cache
+def _loaded_service_model() -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 

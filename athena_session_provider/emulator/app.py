@@ -74,6 +74,7 @@ class EmulatorApp:
     """The emulated AWS account, as a WSGI application."""
 
     def __init__(self, settings: Settings, account_id: str) -> None:
+        service_model()  # read now: the first connections would each read it, all at once
         self._initial = settings
         self._account_id = account_id
         self._moto = DomainDispatcherApplication(create_backend_app)

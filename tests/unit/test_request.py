@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from athena_session_provider.request import check_arguments, from_response, to_request
+from athena_session_provider.request import (
+    _loaded_service_model,
+    check_arguments,
+    from_response,
+    service_model,
+    to_request,
+)
 
 UNKNOWN = "placeholder-of-an-unknown-value"
 
@@ -127,3 +135,17 @@ def test_a_response_reads_as_the_arguments_it_came_from() -> None:
         monitoring_configuration={"managed_logging_configuration": {"enabled": True}},
     )
     assert from_response("StartSessionRequest", to_request(arguments)) == arguments
+
+
+def test_the_model_is_loaded_once_for_all_threads() -> None:
+    """Each thread that loaded it anew would keep the 63 others waiting: seconds, at 64 sessions."""
+    _loaded_service_model.cache_clear()
+    together = threading.Barrier(8)
+
+    def load(_number: int) -> Any:
+        together.wait()
+        return service_model()
+
+    with ThreadPoolExecutor(8) as threads:
+        models = list(threads.map(load, range(8)))
+    assert all(model is models[0] for model in models)
