@@ -112,9 +112,12 @@ class Athena(Protocol):
         ...
 
     def list_sessions(
-        self, work_group: str, state: SessionState | None = None
+        self, work_group: str, state: SessionState | None = None, at_most: int | None = None
     ) -> list[SessionStatus]:
-        """ListSessions: those in an active state, or in one state; newest first, 100 to a call."""
+        """ListSessions: those in an active state, or in one state; newest first, 100 to a call.
+
+        No more pages are asked for once there are ``at_most``.
+        """
         ...
 
     def terminate_session(self, session_id: str) -> None:
@@ -240,7 +243,7 @@ class BotoAthena:
         return session_status(session_id, answer["Status"])
 
     def list_sessions(
-        self, work_group: str, state: SessionState | None = None
+        self, work_group: str, state: SessionState | None = None, at_most: int | None = None
     ) -> list[SessionStatus]:
         """ListSessions: those in an active state, or in one state; newest first, 100 to a call."""
         sessions: list[SessionStatus] = []
@@ -255,7 +258,8 @@ class BotoAthena:
                 # Somebody else's session in a state that is not known here is no error of ours.
                 if entry["Status"]["State"] in SessionState.__members__
             ]
-            if not page.get("NextToken"):
+            enough = at_most is not None and len(sessions) >= at_most
+            if enough or not page.get("NextToken"):
                 return sessions
             parameters["NextToken"] = page["NextToken"]
 

@@ -10,7 +10,8 @@ what is wanted         the detail relied on                          without it
 =====================  ============================================  ===========================
 more than 4 sessions   the worker thread's ThreadPoolExecutor is     4 at a time
 at once                the first argument of its thread target, and
-                       its ``_max_workers`` may grow
+                       its ``_max_workers`` may grow; it makes a
+                       thread where ``_idle_semaphore`` has none
 progress, warnings     the engine's address is the last argument     no status, and warnings on
                        of the process; ``Engine.Log``                standard error
 errors as sentences    ``__main__`` looks ``traceback.format_exc``   errors with a traceback
@@ -43,9 +44,6 @@ from athena_session_provider.errors import AthenaSessionError
 THREADS = 256
 """Sessions that one provider process works on at the same time; a waiting thread costs little."""
 
-SPARE_THREADS = 32
-"""Threads made at once, beside those for the calls that wait already."""
-
 cancelled = threading.Event()
 """Set once the engine has asked its providers to stop."""
 
@@ -74,13 +72,25 @@ def widen_thread_pool() -> bool:
     if pool is None:
         return False
     pool._max_workers = max(pool._max_workers, THREADS)  # noqa: SLF001 - see the module's text
-    # A pool makes a thread when it is given work and counts none as idle, and it counts too many
-    # now and then. In a destroy, all deletes are given at once, and most of them wait already when
-    # the first of them comes here.
+    # A pool counts too many idle threads when calls come faster than it serves them, and then
+    # makes none for a call that is to wait. This one makes one for each call, up to its maximum.
+    if hasattr(pool, "_idle_semaphore"):
+        pool._idle_semaphore = _NoneIdle()  # noqa: SLF001
+    # In a destroy, most of the deletes wait already when the first of them comes here.
     queue = getattr(pool, "_work_queue", None)
-    for _ in range(SPARE_THREADS + (queue.qsize() if queue is not None else 0)):
-        pool.submit(time.sleep, 0.1)
+    for _ in range(queue.qsize() if queue is not None else 0):
+        pool.submit(int)
     return True
+
+
+class _NoneIdle:
+    """Stands for the semaphore that counts a pool's idle threads."""
+
+    def acquire(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - as the pool calls it
+        return False
+
+    def release(self) -> None:
+        pass
 
 
 def _thread_pool(thread: threading.Thread) -> Any:

@@ -232,7 +232,7 @@ def wait_until_ready(
     while True:
         now = deadline.clock.monotonic()
         try:
-            status = watch.status(session_id, since=now - LISTING_SECONDS)
+            status = watch.status(session_id, since=began - LISTING_SECONDS)
         except AthenaSessionError as exc:
             if not is_passing(exc):
                 raise
@@ -275,7 +275,7 @@ def terminate_session(
 
     Raises WaitTimeoutError, CancelledError, WrongAccountError, and ServiceError as it is.
     """
-    watch = watches.of(athena, work_group, SessionState.TERMINATING)
+    watch = watches.of(athena, work_group)
     try:
         with watch.waiting():
             persist(lambda: athena.terminate_session(session_id), deadline)
@@ -295,8 +295,7 @@ def _wait_until_ended(
     state = SessionState.TERMINATING
     while True:
         now = deadline.clock.monotonic()
-        since = max(began, now - LISTING_SECONDS)
-        status = persist(lambda: watch.status(session_id, since), deadline)  # noqa: B023
+        status = persist(lambda: watch.status(session_id, began, terminated=True), deadline)
         if status is not None:
             state = status.state
             if state in ENDED:
@@ -342,8 +341,8 @@ def create(
     work_group = request["WorkGroup"]
     watch = watches.of(athena, work_group)
     started: list[str] = []
-    with watch.waiting():
-        try:
+    try:
+        with watch.waiting():
             token = start_session(
                 athena,
                 identity,
@@ -357,17 +356,17 @@ def create(
                 wait_until_ready(
                     athena, token.session_id, watch=watch, deadline=deadline, progress=progress
                 )
-            return token, persist(lambda: athena.get_session(token.session_id), deadline)
-        except AthenaSessionError as exc:
-            if started:
-                exc.outcome = _give_up(athena, started[-1], work_group, watches, cleanup())
-            elif _may_have_started(exc):
-                exc.outcome = MAY_RUN
-            raise
-        except BaseException:
-            if started:
-                _give_up(athena, started[-1], work_group, watches, cleanup())
-            raise
+        return token, persist(lambda: athena.get_session(token.session_id), deadline)
+    except AthenaSessionError as exc:
+        if started:
+            exc.outcome = _give_up(athena, started[-1], work_group, watches, cleanup())
+        elif _may_have_started(exc):
+            exc.outcome = MAY_RUN
+        raise
+    except BaseException:
+        if started:
+            _give_up(athena, started[-1], work_group, watches, cleanup())
+        raise
 
 
 def _may_have_started(error: AthenaSessionError) -> bool:

@@ -36,7 +36,7 @@ DENSE_SECONDS = 30.0
 DENSE_INTERVAL_SECONDS = 0.75
 """Most sessions start within 30 seconds: so long, a state is asked for this often."""
 
-SHARED_INTERVAL_SECONDS = 0.25
+SHARED_INTERVAL_SECONDS = 0.15
 """The same where several wait and share the answers, so that looking costs no call."""
 
 SPARSE_FACTOR = 0.03

@@ -8,57 +8,66 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from athena_session_provider.client import SESSIONS_PER_PAGE, Athena, SessionStatus
 from athena_session_provider.errors import ServiceError
-from athena_session_provider.waiting import is_passing
+from athena_session_provider.states import SessionState
+from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS, is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from athena_session_provider.states import SessionState
+CALL_SECONDS = 0.35
+"""The least time between two calls while several wait: not three in a second, however many."""
 
-LISTING_SECONDS = 0.5
-"""The least time between two calls of ListSessions."""
+LISTING_SECONDS = 0.4
+"""How old a listing may become before another is made for those who wait."""
 
-LONE_CALLS_SECONDS = 1.0
-"""The least time between two calls of GetSessionStatus for sessions that no listing tells."""
+WANTED_SECONDS = 2 * SHARED_INTERVAL_SECONDS
+"""How long a question counts as wanted that nobody has asked again: who waits looks more often."""
 
-UNLISTED_SECONDS = 0.34
-"""The same where ListSessions is not allowed, and each session has to be asked for."""
+
+@dataclass
+class _Question:
+    """What several may want to ask, by the clock: the states of single sessions, or a listing."""
+
+    wanted_at: float = float("-inf")
+    asked_at: float = float("-inf")
+
+
+@dataclass
+class _Listing(_Question):
+    state: SessionState | None = None
+    """Of the sessions that are listed; None for all that are active."""
+    sessions: dict[str, SessionStatus] = field(default_factory=dict)
+    at: float = float("-inf")
 
 
 class SessionWatch:
     """Tells the states of sessions of one work group; one for all threads of a process."""
 
-    def __init__(
-        self,
-        athena: Athena,
-        work_group: str,
-        monotonic: Callable[[], float],
-        state_filter: SessionState | None = None,
-    ) -> None:
-        """Watch the active sessions of a work group, or those in one state."""
+    def __init__(self, athena: Athena, work_group: str, monotonic: Callable[[], float]) -> None:
+        """Watch a work group's sessions by this clock."""
         self._athena = athena
         self._work_group = work_group
         self._monotonic = monotonic
-        self._state_filter = state_filter
         self._lock = threading.Lock()
         self._waiting = 0
-        self._listed: dict[str, SessionStatus] = {}
-        self._listed_at = float("-inf")
-        self._list_again_at = float("-inf")
-        self._ask_again_at = float("-inf")
+        self._ever_waited = 0
+        self._single = _Question()
+        self._active = _Listing()
+        self._terminated = _Listing(state=SessionState.TERMINATED)
+        self._call_again_at = float("-inf")
         self._may_list = True
-        # A session that is not listed as TERMINATING has most likely ended: one call confirms it.
-        self._lone_calls_seconds = 0.0 if state_filter else LONE_CALLS_SECONDS
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count as one who waits: as soon as there are two, they share."""
         with self._lock:
             self._waiting += 1
+            self._ever_waited += 1
         try:
             yield
         finally:
@@ -70,73 +79,82 @@ class SessionWatch:
         """Whether several wait."""
         return self._waiting > 1
 
-    def status(self, session_id: str, since: float) -> SessionStatus | None:
-        """Give a session's status as it was at ``since`` (seconds of the clock) or later.
+    def status(
+        self, session_id: str, since: float, *, terminated: bool = False
+    ) -> SessionStatus | None:
+        """Give what is known of a session that there has been since ``since`` (by the clock).
 
-        None where nothing new may be asked yet. Raises what the calls raise.
+        ``terminated`` tells where to look for it: among those that have ended, or the active ones.
+        None where nothing is known and nothing may be asked yet. Raises what the calls raise.
         """
         if not self.shared:
             return self._athena.get_session_status(session_id)
+        listing = self._terminated if terminated else self._active
         with self._lock:
-            if self._may_list and not self._list_since(since):
-                return None
-            listed = self._listed.get(session_id)
-            if listed is not None:
-                return listed
             now = self._monotonic()
-            if now < self._ask_again_at:
-                return None
-            pause = self._lone_calls_seconds if self._may_list else UNLISTED_SECONDS
-            self._ask_again_at = now + pause
+            known = listing.at >= since
+            listed = listing.sessions.get(session_id) if known else None
+            unlisted = listed is None and (known or not self._may_list)
+            outdated = self._may_list and listing.at < max(since, now - LISTING_SECONDS)
+            if unlisted and self._may_ask(self._single, now):
+                self._count(self._single, now)
+            elif outdated and self._may_ask(listing, now):
+                self._list(listing)
+                return listing.sessions.get(session_id)
+            else:
+                return listed
         return self._athena.get_session_status(session_id)
+
+    def _may_ask(self, question: _Question, now: float) -> bool:
+        """Tell whether it is time for a call, and this question's turn among those wanted."""
+        question.wanted_at = now
+        return now >= self._call_again_at and not any(
+            other.asked_at < question.asked_at and now - other.wanted_at < WANTED_SECONDS
+            for other in (self._single, self._active, self._terminated)
+        )
+
+    def _count(self, question: _Question, now: float) -> None:
+        question.asked_at = now
+        self._call_again_at = now + CALL_SECONDS
 
     def recent_status(self, session_id: str, since: float) -> SessionStatus:
         """Give a session's status as it was at ``since`` or later; asks where it is not known."""
         with self._lock:
-            if self._may_list:
-                self._list_since(since)
-            listed = self._listed.get(session_id)
+            if self._may_list and self._active.at < since:
+                self._list(self._active)
+            listed = self._active.sessions.get(session_id)
         return listed if listed is not None else self._athena.get_session_status(session_id)
 
-    def _list_since(self, since: float) -> bool:
-        """Have a listing of ``since`` or later; tells whether there is one."""
+    def _list(self, listing: _Listing) -> None:
         now = self._monotonic()
-        if self._listed_at >= since:
-            return True
-        if now < self._list_again_at:
-            return False
+        self._count(listing, now)
+        # Those that have ended may be thousands; ours are among the newest, which come first.
+        at_most = self._ever_waited if listing.state else None
         try:
-            sessions = self._athena.list_sessions(self._work_group, self._state_filter)
+            sessions = self._athena.list_sessions(self._work_group, listing.state, at_most)
         except ServiceError as exc:
-            if is_passing(exc):
-                raise
-            # A role without athena:ListSessions, say, or a work group that is gone: each session
-            # is asked for, which is slower.
-            self._may_list = False
-            self._listed = {}
-            return True
-        self._listed = {status.session_id: status for status in sessions}
-        pages = 1 + len(sessions) // SESSIONS_PER_PAGE
-        self._listed_at = now
-        self._list_again_at = now + pages * LISTING_SECONDS
-        return True
+            # Each session is asked for instead, which is slower: from now on where the role lacks
+            # athena:ListSessions, say, or until the next listing where this one merely failed.
+            sessions = []
+            self._may_list = is_passing(exc)
+        listing.sessions = {status.session_id: status for status in sessions}
+        listing.at = now
+        self._call_again_at += len(sessions) // SESSIONS_PER_PAGE * CALL_SECONDS
 
 
 class Watches:
-    """The watches of a process: one for each client, work group and state."""
+    """The watches of a process: one for each client and work group."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Watch by this clock."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._watches: dict[tuple[Athena, str, SessionState | None], SessionWatch] = {}
+        self._watches: dict[tuple[Athena, str], SessionWatch] = {}
 
-    def of(
-        self, athena: Athena, work_group: str, state_filter: SessionState | None = None
-    ) -> SessionWatch:
+    def of(self, athena: Athena, work_group: str) -> SessionWatch:
         """Give the watch that everybody shares."""
-        key = (athena, work_group, state_filter)
+        key = (athena, work_group)
         with self._lock:
             if key not in self._watches:
-                self._watches[key] = SessionWatch(athena, work_group, self._monotonic, state_filter)
+                self._watches[key] = SessionWatch(athena, work_group, self._monotonic)
             return self._watches[key]

@@ -120,19 +120,19 @@ class ScriptedAthena:
         return details
 
     def list_sessions(
-        self, work_group: str, state: SessionState | None = None
+        self, work_group: str, state: SessionState | None = None, at_most: int | None = None
     ) -> list[SessionStatus]:
         def act() -> list[SessionStatus]:
             return [
                 self._status(name)
-                for name in self.scripts
+                for name in reversed(self.scripts)
                 if self.work_groups[name] == work_group
                 and (
                     self.state(name) is state
                     if state
                     else VERDICTS[self.state(name)] is not Verdict.DEAD
                 )
-            ]
+            ][:at_most]
 
         listed: list[SessionStatus] = self._act("ListSessions", act)
         return listed

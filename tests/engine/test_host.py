@@ -47,6 +47,7 @@ def probing(self, req):
         servicer=host.is_host(),
         pool=host._thread_pool(threading.current_thread()) is not None,
         queue=hasattr(host._thread_pool(threading.current_thread()), "_work_queue"),
+        semaphore=hasattr(host._thread_pool(threading.current_thread()), "_idle_semaphore"),
         address=host._address(),
         engine=host._engine() is not None,
         traceback=getattr(main.traceback, "format_exc", None) is host.format_exception,
@@ -98,6 +99,7 @@ def test_the_host_has_every_detail_that_is_relied_on(facts: dict[str, object]) -
         "servicer": True,  # __main__.DynamicResourceProviderServicer
         "pool": True,  # a worker thread's ThreadPoolExecutor is an argument of its target
         "queue": True,  # ThreadPoolExecutor._work_queue
+        "semaphore": True,  # ThreadPoolExecutor._idle_semaphore
         "engine": True,  # Engine at the address in sys.argv[-1]
         "traceback": True,  # __main__.traceback.format_exc is looked up for each error
         "cancel": True,  # Servicer.Cancel is a plain function without a closure

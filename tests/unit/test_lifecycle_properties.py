@@ -194,17 +194,17 @@ class Service:
         return details
 
     def list_sessions(
-        self, _work_group: str, state: SessionState | None = None
+        self, _work_group: str, state: SessionState | None = None, at_most: int | None = None
     ) -> list[SessionStatus]:
         def act() -> list[SessionStatus]:
             if not self.may_list:
                 raise errors.AccessDeniedError(answer("AccessDeniedException"))
-            found = [self._status(item) for item in self.sessions.values()]
+            found = [self._status(item) for item in reversed(self.sessions.values())]
             return [
                 status
                 for status in found
                 if (status.state is state if state else VERDICTS[status.state] is not Verdict.DEAD)
-            ]
+            ][:at_most]
 
         listed: list[SessionStatus] = self._call(act)
         return listed
