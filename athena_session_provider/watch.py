@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from athena_session_provider.client import SESSIONS_PER_PAGE, Athena, SessionStatus
-from athena_session_provider.errors import ServiceError
+from athena_session_provider.errors import AthenaSessionError, ServiceError
 from athena_session_provider.states import SessionState
 from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS, is_passing
 
@@ -132,11 +132,11 @@ class SessionWatch:
         at_most = self._ever_waited if listing.state else None
         try:
             sessions = self._athena.list_sessions(self._work_group, listing.state, at_most)
-        except ServiceError as exc:
+        except AthenaSessionError as exc:
             # Each session is asked for instead, which is slower: from now on where the role lacks
             # athena:ListSessions, say, or until the next listing where this one merely failed.
             sessions = []
-            self._may_list = is_passing(exc)
+            self._may_list = is_passing(exc) or not isinstance(exc, ServiceError)
         listing.sessions = {status.session_id: status for status in sessions}
         listing.at = now
         self._call_again_at += len(sessions) // SESSIONS_PER_PAGE * CALL_SECONDS

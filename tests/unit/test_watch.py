@@ -7,10 +7,24 @@ from contextlib import ExitStack
 import pytest
 from scripted import FakeClock, ScriptedAthena, answer
 
-from athena_session_provider.errors import AccessDeniedError, InternalServiceError
+from athena_session_provider.errors import (
+    AccessDeniedError,
+    AthenaSessionError,
+    EndpointUnreachableError,
+    InternalServiceError,
+)
 from athena_session_provider.states import ENDED
 from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS
 from athena_session_provider.watch import SessionWatch
+
+NO_ANSWER = EndpointUnreachableError(
+    "ListSessions",
+    subject="work group spark",
+    region="eu-west-1",
+    endpoint="athena",
+    detail="timed out",
+    may_have_acted=False,
+)
 
 
 @pytest.fixture
@@ -78,9 +92,12 @@ def test_where_nothing_may_be_listed_each_is_asked_for(athena: ScriptedAthena) -
     assert 20 <= athena.calls.count("GetSessionStatus") <= 30
 
 
-def test_while_listings_fail_single_sessions_are_asked_for(athena: ScriptedAthena) -> None:
+@pytest.mark.parametrize("failure", [InternalServiceError(answer("SomeException")), NO_ANSWER])
+def test_while_listings_fail_single_sessions_are_asked_for(
+    athena: ScriptedAthena, failure: AthenaSessionError
+) -> None:
     """A service that lists nothing for a while may well answer for one session."""
-    athena.failures["ListSessions"] = [InternalServiceError(answer("SomeException"))] * 5
+    athena.failures["ListSessions"] = [failure] * 5
     poll_all(athena, watch_of(athena), seconds=10)
     assert 5 <= athena.calls.count("GetSessionStatus") <= 8
     assert len(athena.calls) <= 30
@@ -92,6 +109,17 @@ def test_a_session_that_left_the_listing_is_asked_for(athena: ScriptedAthena) ->
     ended = poll_all(athena, watch_of(athena), seconds=5)
     assert ended.keys() == {"session-63"}
     assert ended["session-63"] < 1
+
+
+def test_what_was_listed_earlier_tells_nothing_of_now(athena: ScriptedAthena) -> None:
+    """A session that a diff saw alive may be dead when it is taken up."""
+    watch = watch_of(athena)
+    watch.recent_status("session-0", since=athena.clock.now)
+    with watch.waiting(), watch.waiting():
+        athena.clock.now += 0.1
+        assert watch.status("session-0", since=athena.clock.now) is None
+        athena.clock.now += 0.5
+        assert watch.status("session-0", since=athena.clock.now) is not None
 
 
 def test_many_that_have_ended_are_found_by_listings(athena: ScriptedAthena) -> None:
