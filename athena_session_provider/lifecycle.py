@@ -79,8 +79,8 @@ class Token:
 
     client_request_token: str
     session_id: str
-    verdict: Verdict = Verdict.PENDING
-    """Of the session when it was first asked for: READY where it needs no waiting for."""
+    state: SessionState
+    """Of the session when it was first asked for."""
 
 
 def start_session(
@@ -114,7 +114,7 @@ def start_session(
         if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
             if first is not None:
                 _remember(athena, request["WorkGroup"], first, generation, started.session_id)
-            return Token(token, started.session_id, VERDICTS[status.state])
+            return Token(token, started.session_id, status.state)
         if status is not None and status.state is SessionState.DEGRADED:
             # Of no use, and still paid for.
             persist(lambda: athena.terminate_session(started.session_id), deadline)  # noqa: B023
@@ -217,46 +217,46 @@ def _remember(
 def wait_until_ready(
     athena: Athena,
     session_id: str,
+    state: SessionState,
     *,
     watch: SessionWatch,
     deadline: Deadline,
     progress: Progress = no_progress,
-) -> SessionStatus:
+) -> None:
     """Wait until a session takes calculations: IDLE, or BUSY with one.
+
+    ``state`` is the state that it was in just now.
 
     Raises SessionDiedError, WaitTimeoutError, CancelledError.
     """
     began = deadline.clock.monotonic()
     reason = ""
-    state: SessionState | None = None
-    while True:
-        now = deadline.clock.monotonic()
-        try:
-            status = watch.status(session_id, since=began - LISTING_SECONDS)
-        except AthenaSessionError as exc:
-            if not is_passing(exc):
-                raise
-            status, reason = None, str(exc)
-        if status is not None:
-            reason, state = status.reason, status.state
-            if VERDICTS[state] is Verdict.READY:
-                return status
-            if VERDICTS[state] is Verdict.DEAD:
-                raise SessionDiedError(
-                    session_id, region=athena.region, state=state.value, reason=reason
-                )
-        shown = state.value if state else "of unknown state"
+    while VERDICTS[state] is not Verdict.READY:
+        if VERDICTS[state] is Verdict.DEAD:
+            raise SessionDiedError(
+                session_id, region=athena.region, state=state.value, reason=reason
+            )
         if deadline.passed():
             raise WaitTimeoutError(
                 session_id,
                 region=athena.region,
                 wanted=SessionState.IDLE.value,
-                state=shown,
+                state=state.value,
                 timeout_seconds=deadline.timeout_seconds,
                 reason=reason,
             )
-        progress(f"{shown} for {now - began:.0f}s")
-        deadline.sleep(poll_interval(now - began, shared=watch.shared))
+        waited = deadline.clock.monotonic() - began
+        progress(f"{state.value} for {waited:.0f}s")
+        deadline.sleep(poll_interval(waited, shared=watch.shared))
+        try:
+            status = watch.status(session_id, since=began - LISTING_SECONDS)
+        except AthenaSessionError as exc:
+            if not is_passing(exc):
+                raise
+            reason = str(exc)
+        else:
+            if status is not None:
+                state, reason = status.state, status.reason
 
 
 def terminate_session(
@@ -352,10 +352,14 @@ def create(
                 progress=progress,
                 on_started=started.append,
             )
-            if token.verdict is not Verdict.READY:
-                wait_until_ready(
-                    athena, token.session_id, watch=watch, deadline=deadline, progress=progress
-                )
+            wait_until_ready(
+                athena,
+                token.session_id,
+                token.state,
+                watch=watch,
+                deadline=deadline,
+                progress=progress,
+            )
         return token, persist(lambda: athena.get_session(token.session_id), deadline)
     except AthenaSessionError as exc:
         if started:
@@ -433,5 +437,12 @@ def adopt_session(
         return details
     watch = watches.of(athena, work_group)
     with watch.waiting():
-        wait_until_ready(athena, session_id, watch=watch, deadline=deadline, progress=progress)
+        wait_until_ready(
+            athena,
+            session_id,
+            details.status.state,
+            watch=watch,
+            deadline=deadline,
+            progress=progress,
+        )
     return persist(lambda: athena.get_session(session_id), deadline)

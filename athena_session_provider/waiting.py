@@ -33,7 +33,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 """The bounds of the pause between two tries of a call; the pause doubles in between."""
 
 DENSE_SECONDS = 30.0
-DENSE_INTERVAL_SECONDS = 0.75
+DENSE_INTERVAL_SECONDS = 0.72
 """Most sessions start within 30 seconds: so long, a state is asked for this often."""
 
 SHARED_INTERVAL_SECONDS = 0.15

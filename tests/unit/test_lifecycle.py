@@ -16,7 +16,7 @@ from athena_session_provider.lifecycle import (
     create,
     terminate_session,
 )
-from athena_session_provider.states import Verdict
+from athena_session_provider.states import SessionState
 from athena_session_provider.token import Identity, client_request_token
 from athena_session_provider.waiting import Deadline
 from athena_session_provider.watch import Watches
@@ -58,7 +58,9 @@ def athena() -> ScriptedAthena:
 def test_first_start_uses_the_token_of_generation_0(athena: ScriptedAthena) -> None:
     """One StartSession, and the details of the session once it is IDLE."""
     token, details = start(athena)
-    assert token == Token(client_request_token(IDENTITY, REQUEST, 0), "session-0", Verdict.PENDING)
+    assert token == Token(
+        client_request_token(IDENTITY, REQUEST, 0), "session-0", SessionState.CREATING
+    )
     assert details.status.session_id == "session-0"
     assert athena.calls.count("StartSession") == 1
     assert athena.calls.count("ListTagsForResource") == 0
@@ -80,7 +82,9 @@ def test_a_dead_session_has_used_its_token_up(athena: ScriptedAthena, state: str
     athena.scripts["session-0"] = [state]
     athena.clock.now += 60
     token, _ = start(athena)
-    assert token == Token(client_request_token(IDENTITY, REQUEST, 1), "session-1", Verdict.PENDING)
+    assert token == Token(
+        client_request_token(IDENTITY, REQUEST, 1), "session-1", SessionState.CREATING
+    )
     arn = session_arn(athena, "spark", "session-0")
     assert arn is not None
     assert athena.tags[arn] == {GENERATION_TAG: "1:session-1"}

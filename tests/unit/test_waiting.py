@@ -31,7 +31,7 @@ def test_intervals_are_dense_first_and_never_shrink() -> None:
     """Those who share look often, since looking costs no call."""
     intervals = [poll_interval(float(second)) for second in range(600)]
     assert intervals == sorted(intervals)
-    assert intervals[0] == 0.75
+    assert intervals[0] == 0.72
     assert intervals[-1] == 5.0
     assert poll_interval(29, shared=True) == 0.15
 
