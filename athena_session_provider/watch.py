@@ -54,6 +54,7 @@ class SessionWatch:
         self._work_group = work_group
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        self._recent_lock = threading.Lock()
         self._waiting = 0
         self._ever_waited = 0
         self._single = _Question()
@@ -96,14 +97,26 @@ class SessionWatch:
             listed = listing.sessions.get(session_id) if known else None
             unlisted = listed is None and (known or not self._may_list)
             outdated = self._may_list and listing.at < max(since, now - LISTING_SECONDS)
-            if unlisted and self._may_ask(self._single, now):
-                self._count(self._single, now)
-            elif outdated and self._may_ask(listing, now):
-                self._list(listing)
-                return listing.sessions.get(session_id)
-            else:
+            alone = unlisted and self._may_ask(self._single, now)
+            if not alone and not (outdated and self._may_ask(listing, now)):
                 return listed
-        return self._athena.get_session_status(session_id)
+            self._count(self._single if alone else listing, now)
+        # Without the lock: a call that hangs keeps nobody else from being interrupted.
+        if alone:
+            return self._athena.get_session_status(session_id)
+        self._list(listing, now)
+        return listing.sessions.get(session_id)
+
+    def recent_status(self, session_id: str, since: float) -> SessionStatus:
+        """Give a session's status as it was at ``since`` or later; asks where it is not known."""
+        with self._recent_lock:
+            if self._may_list and self._active.at < since:
+                now = self._monotonic()
+                with self._lock:
+                    self._count(self._active, now)
+                self._list(self._active, now)
+            listed = self._active.sessions.get(session_id)
+        return listed if listed is not None else self._athena.get_session_status(session_id)
 
     def _may_ask(self, question: _Question, now: float) -> bool:
         """Tell whether it is time for a call, and this question's turn among those wanted."""
@@ -117,29 +130,24 @@ class SessionWatch:
         question.asked_at = now
         self._call_again_at = now + CALL_SECONDS
 
-    def recent_status(self, session_id: str, since: float) -> SessionStatus:
-        """Give a session's status as it was at ``since`` or later; asks where it is not known."""
-        with self._lock:
-            if self._may_list and self._active.at < since:
-                self._list(self._active)
-            listed = self._active.sessions.get(session_id)
-        return listed if listed is not None else self._athena.get_session_status(session_id)
-
-    def _list(self, listing: _Listing) -> None:
-        now = self._monotonic()
-        self._count(listing, now)
+    def _list(self, listing: _Listing, now: float) -> None:
         # Those that have ended may be thousands; ours are among the newest, which come first.
         at_most = self._ever_waited if listing.state else None
+        may_list = True
         try:
             sessions = self._athena.list_sessions(self._work_group, listing.state, at_most)
         except AthenaSessionError as exc:
             # Each session is asked for instead, which is slower: from now on where the role lacks
             # athena:ListSessions, say, or until the next listing where this one merely failed.
             sessions = []
-            self._may_list = is_passing(exc) or not isinstance(exc, ServiceError)
-        listing.sessions = {status.session_id: status for status in sessions}
-        listing.at = now
-        self._call_again_at += len(sessions) // SESSIONS_PER_PAGE * CALL_SECONDS
+            may_list = is_passing(exc) or not isinstance(exc, ServiceError)
+        with self._lock:
+            self._may_list &= may_list
+            self._call_again_at += len(sessions) // SESSIONS_PER_PAGE * CALL_SECONDS
+            # Another listing may have overtaken one that was answered late.
+            if now >= listing.at:
+                listing.sessions = {status.session_id: status for status in sessions}
+                listing.at = now
 
 
 class Watches:
