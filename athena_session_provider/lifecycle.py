@@ -165,10 +165,11 @@ def _status_of_new(
         except SessionNotFoundError:
             if known_by.passed():
                 return None
-            status = None
-        if status is not None:
-            return status
-        deadline.clock.sleep(poll_interval(0, shared=watch.shared))
+            deadline.clock.sleep(poll_interval(0))
+        else:
+            if status is not None:
+                return status
+            deadline.clock.sleep(poll_interval(0, shared=True))
 
 
 def _started_just_now(status: SessionStatus, started: StartedSession, took: dt.timedelta) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CALL_SECONDS = 0.35
-"""The least time between two calls while several wait: not three in a second, however many."""
+"""The least time between two calls for those who wait: not three in a second, however many."""
 
 LISTING_SECONDS = 0.4
 """How old a listing may become before another is made for those who wait."""
@@ -88,16 +88,15 @@ class SessionWatch:
         ``terminated`` tells where to look for it: among those that have ended, or the active ones.
         None where nothing is known and nothing may be asked yet. Raises what the calls raise.
         """
-        if not self.shared:
-            return self._athena.get_session_status(session_id)
         listing = self._terminated if terminated else self._active
         with self._lock:
             now = self._monotonic()
             known = listing.at >= since
             listed = listing.sessions.get(session_id) if known else None
-            unlisted = listed is None and (known or not self._may_list)
-            outdated = self._may_list and listing.at < max(since, now - LISTING_SECONDS)
-            alone = unlisted and self._may_ask(self._single, now)
+            may_list = self._may_list and self.shared
+            unlisted = listed is None and (known or not may_list)
+            outdated = may_list and listing.at < max(since, now - LISTING_SECONDS)
+            alone = (unlisted or not self.shared) and self._may_ask(self._single, now)
             if not alone and not (outdated and self._may_ask(listing, now)):
                 return listed
             self._count(self._single if alone else listing, now)

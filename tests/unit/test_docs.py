@@ -78,9 +78,11 @@ def test_the_figures_of_the_readme_are_measured() -> None:
     """Those of its table are those that `make bench` wrote last."""
     results = (REPOSITORY / "benchmarks/results/scale.md").read_text()
     measured: dict[str, list[str]] = {}
-    for count, seconds in re.findall(r"^\| (\d+) \| 10 \| [a-z ]+ \| (\d+\.\d) \|", results, re.M):
+    for count, seconds in re.findall(
+        r"^\| (\d+) \| 10 \| [a-z ]+ \| (\d+\.\d) \|", results, re.MULTILINE
+    ):
         measured.setdefault(count, []).append(seconds)
     row = r"^\| (\d+) \| (\d+\.\d) s \| (\d+\.\d) s \| (\d+\.\d) s \|$"
-    shown = re.findall(row, (REPOSITORY / "README.md").read_text(), re.M)
+    shown = re.findall(row, (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     assert len(shown) == 4
     assert {count: seconds for count, *seconds in shown} == measured

@@ -77,6 +77,18 @@ def test_one_who_waits_alone_asks_for_its_session(athena: ScriptedAthena) -> Non
     assert athena.calls == ["GetSessionStatus"]
 
 
+def test_one_after_the_other_keeps_to_the_same_rate(athena: ScriptedAthena) -> None:
+    """Sessions that are ready at once are never waited for by two, and still are many."""
+    watch = watch_of(athena)
+    began = athena.clock.now
+    for number in range(10):
+        with watch.waiting():
+            while watch.status(f"session-{number}", since=athena.clock.now) is None:
+                athena.clock.now += SHARED_INTERVAL_SECONDS
+    assert athena.calls == ["GetSessionStatus"] * 10
+    assert athena.clock.now - began > 3
+
+
 def test_many_share_at_most_three_calls_a_second(athena: ScriptedAthena) -> None:
     """64 that look all the time, for ten seconds."""
     poll_all(athena, watch_of(athena), seconds=10)
