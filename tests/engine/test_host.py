@@ -63,6 +63,7 @@ AthenaSessionProvider.configure = probing
 
 WITHOUT = {
     "thread pool": "host._thread_pool = lambda thread: None",
+    "idle threads": "import threading; host._NoneIdle = lambda: threading.Semaphore(0)",
     "engine address": "host._address = lambda: ''",
     "traceback": "host.show_errors_as_sentences = lambda: False",
     "Cancel": "host.listen_for_cancel = lambda: False",

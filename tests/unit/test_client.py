@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from athena_session_provider import errors
 from athena_session_provider.aws import AwsSettings, aws_settings
 from athena_session_provider.client import (
     BotoAthena,
+    _partition,
     service_error,
     session_arn,
     session_status,
@@ -77,6 +80,22 @@ def test_the_listing_reads_every_page(athena: BotoAthena) -> None:
     for number in range(103):
         athena.start_session(REQUEST, f"{number:032}")
     assert len({status.session_id for status in athena.list_sessions("spark")}) == 103
+    assert len(athena.list_sessions("spark", at_most=100)) == 100
+    assert len(athena.list_sessions("spark", at_most=101)) == 103
+
+
+def test_the_endpoints_are_read_once_for_all_threads(athena: BotoAthena) -> None:
+    """Sixty-four sessions that become ready together would each read them for their ARN."""
+    _partition.cache_clear()
+    together = threading.Barrier(8)
+
+    def arn(_number: int) -> str | None:
+        together.wait()
+        return session_arn(athena, "spark", "s")
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(arn, range(8)))) == 1
+    assert _partition.cache_info().misses == 1
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_token(

@@ -12,6 +12,7 @@ from athena_session_provider.errors import (
     AthenaSessionError,
     EndpointUnreachableError,
     InternalServiceError,
+    ServiceError,
 )
 from athena_session_provider.states import ENDED
 from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS
@@ -96,9 +97,12 @@ def test_many_share_at_most_three_calls_a_second(athena: ScriptedAthena) -> None
     assert set(athena.calls) == {"ListSessions"}
 
 
-def test_where_nothing_may_be_listed_each_is_asked_for(athena: ScriptedAthena) -> None:
+@pytest.mark.parametrize("kind", [AccessDeniedError, ServiceError])
+def test_where_nothing_is_listed_each_is_asked_for_in_turn(
+    athena: ScriptedAthena, kind: type[ServiceError]
+) -> None:
     """It falls back by itself, and still keeps to three calls a second."""
-    athena.failures["ListSessions"] = [AccessDeniedError(answer("SomeException"))]
+    athena.failures["ListSessions"] = [kind(answer("SomeException"))]
     poll_all(athena, watch_of(athena), seconds=10)
     assert athena.calls.count("ListSessions") == 1
     assert 20 <= athena.calls.count("GetSessionStatus") <= 30
@@ -121,6 +125,8 @@ def test_a_session_that_left_the_listing_is_asked_for(athena: ScriptedAthena) ->
     ended = poll_all(athena, watch_of(athena), seconds=5)
     assert ended.keys() == {"session-63"}
     assert ended["session-63"] < 1
+    assert athena.calls[:2] == ["ListSessions", "GetSessionStatus"]
+    assert athena.calls.count("GetSessionStatus") == 1
 
 
 def test_what_was_listed_earlier_tells_nothing_of_now(athena: ScriptedAthena) -> None:
