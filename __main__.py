@@ -94,7 +94,7 @@ def new_work_group(engine_version: str) -> pulumi.Output[str]:
     """Make a work group with all that it needs; give its name."""
     try:
         # Only here is pulumi-aws needed, which is large.
-        from athena_session_provider.workgroup import SparkWorkgroup
+        from athena_session_provider import SparkWorkgroup
     except ModuleNotFoundError as exc:
         raise pulumi.RunError(f"'{config.full_key('workgroup')}' is not set. {exc}") from exc
     group = SparkWorkgroup(

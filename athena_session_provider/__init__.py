@@ -9,24 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.connect import connect_url, remote_spark
-from athena_session_provider.errors import AthenaSessionError
-from athena_session_provider.policy import session_policy
-from athena_session_provider.resource import (
+from athena_session_provider.resources.args import (
     AwsConfig,
+    BucketAccessArgs,
     ClassificationArgs,
+    DatabaseAccessArgs,
     EngineConfigurationArgs,
-    Session,
+    LoggingArgs,
 )
+from athena_session_provider.resources.aws_provider import (
+    aws_config_from_provider,
+    aws_provider_from_config,
+)
+from athena_session_provider.resources.iam import session_policy
+from athena_session_provider.resources.session import Session
+from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.spark_connect import connect_url, remote_spark
 
 if TYPE_CHECKING:
-    from athena_session_provider.workgroup import (
-        BucketAccessArgs,
-        DatabaseAccessArgs,
-        LoggingArgs,
-        SparkWorkgroup,
-        aws_config_from_provider,
-    )
+    from athena_session_provider.resources.workgroup import SparkWorkgroup
 
 __all__ = [
     "AthenaSessionError",
@@ -39,24 +40,17 @@ __all__ = [
     "Session",
     "SparkWorkgroup",
     "aws_config_from_provider",
+    "aws_provider_from_config",
     "connect_url",
     "remote_spark",
     "session_policy",
 ]
 
-_OF_WORKGROUP = (
-    "BucketAccessArgs",
-    "DatabaseAccessArgs",
-    "LoggingArgs",
-    "SparkWorkgroup",
-    "aws_config_from_provider",
-)
-
 
 def __getattr__(name: str) -> Any:
-    """Import what needs pulumi-aws, which is optional and slow to import, at its first use."""
-    if name in _OF_WORKGROUP:
-        from athena_session_provider import workgroup
+    """Import ``SparkWorkgroup`` at its first use: pulumi-aws is optional and slow to import."""
+    if name == "SparkWorkgroup":
+        from athena_session_provider.resources.workgroup import SparkWorkgroup
 
-        return getattr(workgroup, name)
+        return SparkWorkgroup
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,41 +18,42 @@ from pulumi.dynamic import (
     ConfigureRequest,
     CreateResult,
     DiffResult,
-    Resource,
     ResourceProvider,
     UpdateResult,
 )
 
 from athena_session_provider import host
-from athena_session_provider.aws import AwsSettings, aws_settings, boto3_session, client_config
-from athena_session_provider.client import Athena, shared_athena
-from athena_session_provider.errors import (
+from athena_session_provider.service.boto import shared_athena
+from athena_session_provider.service.errors import (
     AthenaSessionError,
     CancelledError,
+    WorkGroupInUseError,
     WorkGroupNotFoundError,
 )
-from athena_session_provider.states import SessionState
-from athena_session_provider.waiting import (
+from athena_session_provider.service.settings import (
+    AwsSettings,
+    aws_settings,
+    boto3_session,
+    client_config,
+)
+from athena_session_provider.service.states import SessionState
+from athena_session_provider.service.waiting import (
     DEFAULT_TIMEOUT_SECONDS,
     Deadline,
     SystemClock,
-    persist,
+    retry,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pulumi import Input, Output, ResourceOptions
+    from athena_session_provider.service.api import Athena
 
 POLL_SECONDS = 1.0
 """How often it is asked whether the sessions that were told to end have ended."""
 
 _IDENTITY = ("work_group", "region", "account_id")
 _SETTINGS = ("bucket", "force_destroy", "aws", "can_check")
-
-
-class WorkGroupInUseError(AthenaSessionError):
-    """A work group has live sessions, or its bucket has objects, that nobody asked to delete."""
 
 
 class WorkGroupGuardProvider(ResourceProvider):
@@ -118,54 +119,6 @@ class WorkGroupGuardProvider(ResourceProvider):
             raise WorkGroupInUseError(message)
 
 
-class WorkGroupGuard(Resource, module="athena", name="WorkGroupGuard"):
-    """Keeps a work group and its bucket from being deleted while they are in use."""
-
-    work_group: Output[str]
-    """The work group's name; who uses it from here is deleted before the guard looks."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        work_group: Input[str],
-        region: Input[str],
-        account_id: Input[str],
-        bucket: Input[str] | None,
-        force_destroy: Input[bool],
-        aws: Input[Mapping[str, Any]] | None,
-        can_check: Input[bool],
-        opts: ResourceOptions,
-    ) -> None:
-        """Guard a work group.
-
-        Args:
-            name: The resource's name in the stack.
-            work_group: The work group's name.
-            region: Where it is.
-            account_id: Whose it is.
-            bucket: The bucket that is deleted with it; None for one that stays.
-            force_destroy: Whether live sessions are to be ended, and objects to be deleted.
-            aws: Region and credentials as in ``AwsConfig``, where they are not the stack's.
-            can_check: Whether credentials can be had for looking.
-            opts: Resource options; it has to depend on what it guards.
-        """
-        super().__init__(
-            WorkGroupGuardProvider(),
-            name,
-            {
-                "work_group": work_group,
-                "region": region,
-                "account_id": account_id,
-                "bucket": bucket,
-                "force_destroy": force_destroy,
-                "aws": aws,
-                "can_check": can_check,
-            },
-            opts,
-        )
-
-
 def live_sessions(athena: Athena, work_group: str) -> str:
     """Tell in a sentence which sessions of a work group are alive; "" for none."""
     try:
@@ -218,7 +171,7 @@ def end_sessions(athena: Athena, work_group: str) -> None:
     """
     deadline = Deadline.after(DEFAULT_TIMEOUT_SECONDS, SystemClock(host.cancelled))
     try:
-        while sessions := persist(lambda: _unended(athena, work_group), deadline):
+        while sessions := retry(lambda: _unended(athena, work_group), deadline):
             if deadline.passed():
                 message = (
                     f"Work group {work_group} in region {athena.region} cannot be deleted: "
@@ -227,7 +180,7 @@ def end_sessions(athena: Athena, work_group: str) -> None:
                 )
                 raise WorkGroupInUseError(message)
             for session_id in sessions:
-                persist(lambda: athena.terminate_session(session_id), deadline)  # noqa: B023
+                retry(lambda: athena.terminate_session(session_id), deadline)  # noqa: B023
             deadline.sleep(POLL_SECONDS)
     except WorkGroupNotFoundError:
         return

@@ -39,7 +39,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from athena_session_provider.errors import AthenaSessionError
+from athena_session_provider.service.errors import AthenaSessionError
 
 THREADS = 256
 """Sessions that one provider process works on at the same time; a waiting thread costs little."""

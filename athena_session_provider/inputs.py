@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.aws import camel_case
-from athena_session_provider.request import Failure, check_arguments, start_session_members
+from athena_session_provider.service.request import Failure, check_arguments, start_session_members
+from athena_session_provider.service.settings import camel_case
 
 if TYPE_CHECKING:
-    from athena_session_provider.client import SessionStatus
+    from athena_session_provider.service.api import SessionStatus
 
 IDENTITY = "identity"
 """Input with the resource's ``urn`` and ``owner``, set by the resource itself."""
@@ -121,7 +121,7 @@ def _is_too_deep(value: Any) -> bool:
 
 def _check_session_id(session_id: str) -> list[Failure]:
     # StartSession has no session id; its length is in the model of GetSession.
-    from athena_session_provider.request import service_model
+    from athena_session_provider.service.request import service_model
 
     shape = service_model().shape_for("SessionId")
     low, high = shape.metadata["min"], shape.metadata["max"]

@@ -25,33 +25,35 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
-from athena_session_provider import host, inputs, lifecycle
-from athena_session_provider.aws import (
+from athena_session_provider import host, inputs
+from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
+from athena_session_provider.service import lifecycle
+from athena_session_provider.service.api import Athena, SessionDetails, session_arn
+from athena_session_provider.service.boto import shared_athena
+from athena_session_provider.service.errors import (
+    AthenaSessionError,
+    ConfigurationError,
+    SessionNotFoundError,
+)
+from athena_session_provider.service.ownership import marked
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.request import Failure, start_session_members, to_request
+from athena_session_provider.service.settings import (
     AwsSettings,
     StackConfiguration,
     aws_settings,
     resolved_region,
 )
-from athena_session_provider.client import Athena, SessionDetails, session_arn, shared_athena
-from athena_session_provider.errors import (
-    AthenaSessionError,
-    ConfigurationError,
-    SessionNotFoundError,
-)
-from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
-from athena_session_provider.marker import marked
-from athena_session_provider.request import Failure, start_session_members, to_request
-from athena_session_provider.states import VERDICTS, Verdict
-from athena_session_provider.token import Identity
-from athena_session_provider.waiting import (
+from athena_session_provider.service.states import PHASES, Phase
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import (
     DEFAULT_TIMEOUT_SECONDS,
     Deadline,
     SystemClock,
-    persist,
+    retry,
 )
-from athena_session_provider.watch import Watches
 
-WATCHES = Watches(time.monotonic)
+POLLERS = PollerPool(time.monotonic)
 """What this process knows of the sessions' states, shared by all its threads."""
 
 LIVENESS_SECONDS = 10.0
@@ -130,13 +132,13 @@ class AthenaSessionProvider(ResourceProvider):
         try:
             athena = self._athena(olds)
             try:
-                watch = WATCHES.of(athena, olds.get("work_group", ""))
-                status = watch.recent_status(session_id, time.monotonic() - LIVENESS_SECONDS)
+                poller = POLLERS.of(athena, olds.get("work_group", ""))
+                status = poller.recent_status(session_id, time.monotonic() - LIVENESS_SECONDS)
             except SessionNotFoundError:
                 lifecycle.require_account(athena, session_id, olds.get("account_id"))
                 end = "is not known to the service any more"
             else:
-                if VERDICTS[status.state] is not Verdict.DEAD:
+                if PHASES[status.state] is not Phase.DEAD:
                     return []
                 end = inputs.end_of_session(status, olds.get("session_idle_timeout_in_minutes"))
         except AthenaSessionError as exc:
@@ -160,7 +162,7 @@ class AthenaSessionProvider(ResourceProvider):
                 athena,
                 props["adopt_session_id"],
                 props["work_group"],
-                watches=WATCHES,
+                pollers=POLLERS,
                 deadline=deadline,
                 progress=progress,
             )
@@ -174,7 +176,7 @@ class AthenaSessionProvider(ResourceProvider):
                 athena,
                 identity,
                 marked(to_request(inputs.service_arguments(props)), urn),
-                watches=WATCHES,
+                pollers=POLLERS,
                 deadline=deadline,
                 cleanup=_cleanup_deadline,
                 progress=progress,
@@ -188,11 +190,11 @@ class AthenaSessionProvider(ResourceProvider):
         athena = self._athena(props)
         deadline = Deadline.after(READ_SECONDS, SystemClock(host.cancelled))
         try:
-            details = persist(lambda: athena.get_session(id_), deadline)
+            details = retry(lambda: athena.get_session(id_), deadline)
         except SessionNotFoundError:
             lifecycle.require_account(athena, id_, props.get("account_id"))
             return ReadResult("", {})
-        if VERDICTS[details.status.state] is Verdict.DEAD:
+        if PHASES[details.status.state] is Phase.DEAD:
             return ReadResult("", {})
         # The arguments of a session never change, and the service adds defaults of its own to
         # what it tells: what the state has is better. `Session.get` has none yet.
@@ -216,9 +218,9 @@ class AthenaSessionProvider(ResourceProvider):
                 raise ConfigurationError(message)
             deadline = Deadline.after(READ_SECONDS, SystemClock(host.cancelled))
             if removed:
-                persist(lambda: athena.untag_resource(arn, removed), deadline)
+                retry(lambda: athena.untag_resource(arn, removed), deadline)
             if tags:
-                persist(lambda: athena.tag_resource(arn, tags), deadline)
+                retry(lambda: athena.tag_resource(arn, tags), deadline)
         return UpdateResult(_stored_inputs(news) | _present(olds, (*inputs.OUTPUTS, REGION)))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
@@ -227,7 +229,7 @@ class AthenaSessionProvider(ResourceProvider):
             self._athena(props),
             id_,
             props.get("work_group", ""),
-            watches=WATCHES,
+            pollers=POLLERS,
             deadline=_deadline(props, "delete"),
             progress=_progress(_urn(props)),
             account_id=props.get("account_id"),

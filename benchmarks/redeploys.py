@@ -11,13 +11,13 @@ import platform
 import threading
 from pathlib import Path
 
-from athena_session_provider import lifecycle
-from athena_session_provider.aws import AwsSettings
-from athena_session_provider.client import BotoAthena
 from athena_session_provider.emulator import Emulator
-from athena_session_provider.token import Identity
-from athena_session_provider.waiting import Deadline
-from athena_session_provider.watch import Watches
+from athena_session_provider.service import lifecycle
+from athena_session_provider.service.boto import BotoAthena
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.settings import AwsSettings
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import Deadline
 
 RESULT = Path(__file__).parent / "results" / "redeploys.md"
 SHOWN = (1, 2, 10, 100)
@@ -70,7 +70,7 @@ def calls_of_creates(*, may_tag: bool) -> list[list[str]]:
                 athena,
                 identity,
                 REQUEST,
-                watches=Watches(clock.monotonic),
+                pollers=PollerPool(clock.monotonic),
                 deadline=Deadline.after(600.0, clock),
                 cleanup=lambda: Deadline.after(60.0, clock),
             )
@@ -79,7 +79,7 @@ def calls_of_creates(*, may_tag: bool) -> list[list[str]]:
                 athena,
                 token.session_id,
                 "spark",
-                watches=Watches(clock.monotonic),
+                pollers=PollerPool(clock.monotonic),
                 deadline=Deadline.after(600.0, clock),
             )
             clock.sleep(SECONDS_BETWEEN)

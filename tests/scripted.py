@@ -6,9 +6,9 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.client import SessionDetails, SessionStatus, StartedSession
-from athena_session_provider.errors import AthenaSessionError, ServiceAnswer
-from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
+from athena_session_provider.service.api import SessionDetails, SessionStatus, StartedSession
+from athena_session_provider.service.errors import AthenaSessionError, ServiceAnswer
+from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +130,7 @@ class ScriptedAthena:
                 and (
                     self.state(name) is state
                     if state
-                    else VERDICTS[self.state(name)] is not Verdict.DEAD
+                    else PHASES[self.state(name)] is not Phase.DEAD
                 )
             ][:at_most]
 

@@ -19,7 +19,6 @@ import typer
 from pulumi.automation import LocalWorkspace
 from rich.console import Console
 
-from athena_session_provider.aws import aws_settings
 from athena_session_provider.cli import orphans as orphans_
 from athena_session_provider.cli import previews, show
 from athena_session_provider.cli.command import Interrupts, Pulumi
@@ -27,9 +26,10 @@ from athena_session_provider.cli.failures import CommandFailedError, Exit, exit_
 from athena_session_provider.cli.progress import Reporter
 from athena_session_provider.cli.project import throw_away_project
 from athena_session_provider.cli.stacks import PARALLEL, Stack
-from athena_session_provider.client import shared_athena
-from athena_session_provider.errors import AthenaSessionError
 from athena_session_provider.inputs import timeout_seconds
+from athena_session_provider.service.boto import shared_athena
+from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.settings import aws_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
 
-from athena_session_provider.errors import AthenaSessionError, ConfigurationError
+from athena_session_provider.service.errors import AthenaSessionError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Live sessions that this package started and no stack names.
 
-A session is recognized by its mark (see `athena_session_provider.marker`): the default
+A session is recognized by its mark (see `athena_session_provider.service.ownership`): the default
 description, or a tag where the user chose a description. Sessions without the mark are never
 shown and never touched.
 """
@@ -18,10 +18,10 @@ from athena_session_provider.cli.sessions import (
     unfinished_starts,
 )
 from athena_session_provider.cli.stacks import Stack, stack_names
-from athena_session_provider.errors import AthenaSessionError
-from athena_session_provider.lifecycle import terminate_session
-from athena_session_provider.waiting import Deadline, SystemClock
-from athena_session_provider.watch import Watches
+from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.lifecycle import terminate_session
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
     from athena_session_provider.cli.progress import Reporter
-    from athena_session_provider.client import Athena
+    from athena_session_provider.service.api import Athena
 
 TERMINATE_SECONDS = 120.0
 
@@ -118,7 +118,7 @@ def _plain(urn: str) -> str:
 
 def terminate(athena: Athena, orphans: Iterable[Orphan], reporter: Reporter) -> Iterator[Orphan]:
     """End them one by one; a failure of one leaves the others to be ended."""
-    watches = Watches(time.monotonic)
+    pollers = PollerPool(time.monotonic)
     for orphan in orphans:
         reporter.status(f"ending session {orphan.session_id}")
         deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
@@ -127,7 +127,7 @@ def terminate(athena: Athena, orphans: Iterable[Orphan], reporter: Reporter) -> 
                 athena,
                 orphan.session_id,
                 orphan.work_group,
-                watches=watches,
+                pollers=pollers,
                 deadline=deadline,
             )
         except AthenaSessionError as exc:

@@ -27,10 +27,10 @@ from athena_session_provider.cli.sessions import (
     unfinished_starts,
 )
 from athena_session_provider.cli.stacks import PARALLEL, Stack, stack_names
-from athena_session_provider.errors import AthenaSessionError, SessionNotFoundError
-from athena_session_provider.lifecycle import terminate_session
-from athena_session_provider.waiting import Deadline, SystemClock
-from athena_session_provider.watch import Watches
+from athena_session_provider.service.errors import AthenaSessionError, SessionNotFoundError
+from athena_session_provider.service.lifecycle import terminate_session
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -136,7 +136,7 @@ class Up:
 
 
 @dataclass(frozen=True)
-class Raised:
+class UpResult:
     """What `up` has done."""
 
     preview: Preview
@@ -149,7 +149,7 @@ def up(
     wanted: Up,
     reporter: Reporter,
     clock: Callable[[], datetime] = utc_now,
-) -> Raised:
+) -> UpResult:
     """Create the preview environment, or bring it to the present program and configuration."""
     stack = Stack(wanted.name, workspace, reporter)
     reporter.status(f"{wanted.name}: looking for the stack")
@@ -179,7 +179,7 @@ def up(
         break_older_than=wanted.break_lock_older_than,
     )
     sessions = [session for session in named_sessions(stack.deployment()) if session.owned]
-    return Raised(preview, created, sessions)
+    return UpResult(preview, created, sessions)
 
 
 def _changed(tags: Mapping[str, str], old: Mapping[str, str]) -> dict[str, str]:
@@ -215,7 +215,7 @@ class Down:
 
 
 @dataclass(frozen=True)
-class TakenDown:
+class DownResult:
     """What `down` has done."""
 
     name: str
@@ -226,7 +226,7 @@ class TakenDown:
     """Ids of sessions that a killed run had started and the state did not name."""
 
 
-def down(workspace: LocalWorkspace, name: str, how: Down, reporter: Reporter) -> TakenDown:
+def down(workspace: LocalWorkspace, name: str, how: Down, reporter: Reporter) -> DownResult:
     """End everything of a preview environment and remove its stack.
 
     To do it again, or twice at once, is no error: whoever comes second finds nothing to do.
@@ -235,7 +235,7 @@ def down(workspace: LocalWorkspace, name: str, how: Down, reporter: Reporter) ->
     reporter.status(f"{name}: looking for the stack")
     tags = stack.tags()
     if tags is None:
-        return TakenDown(name, existed=False)
+        return DownResult(name, existed=False)
     _require_preview(stack, tags)
     try:
         return stack.when_unlocked(
@@ -247,10 +247,10 @@ def down(workspace: LocalWorkspace, name: str, how: Down, reporter: Reporter) ->
         if isinstance(exc, InterruptedRunError) or stack.tags() is not None:
             raise
         # Somebody else was faster; whatever it was that failed, failed for that.
-        return TakenDown(name, existed=False)
+        return DownResult(name, existed=False)
 
 
-def _take_down(stack: Stack, tags: Mapping[str, str], how: Down, reporter: Reporter) -> TakenDown:
+def _take_down(stack: Stack, tags: Mapping[str, str], how: Down, reporter: Reporter) -> DownResult:
     stack.restore_config(tags.get(BASE))
     stack.set_config(how.config)
     before = stack.deployment()
@@ -261,7 +261,7 @@ def _take_down(stack: Stack, tags: Mapping[str, str], how: Down, reporter: Repor
     # `destroy` ends what the state names. A start whose run was killed has a URN there, and no id.
     unnamed = _end_unfinished(stack, unfinished, reporter) if unfinished else []
     stack.remove()
-    return TakenDown(
+    return DownResult(
         stack.name,
         existed=True,
         ended=[session.session_id for session in sessions],
@@ -291,7 +291,7 @@ def _end_unfinished(
                     athena,
                     status.session_id,
                     start.work_group,
-                    watches=Watches(time.monotonic),
+                    pollers=PollerPool(time.monotonic),
                     deadline=deadline,
                 )
                 ended.append(status.session_id)
@@ -385,12 +385,12 @@ def report(session: NamedSession, config: Mapping[str, str]) -> SessionReport:
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """What `sweep` did, or would do, about one preview environment."""
 
     preview: Preview
     reason: str
-    outcome: TakenDown | None = None
+    outcome: DownResult | None = None
     error: str = ""
 
 
@@ -421,20 +421,20 @@ def sweep(
     dry_run: bool,
     how: Down,
     now: datetime | None = None,
-) -> list[Swept]:
+) -> list[SweepResult]:
     """Take down what is due. A failure of one leaves the others to be taken down."""
     todo = due(previews(workspace, reporter), open_names, now or utc_now())
     if dry_run:
-        return [Swept(preview, reason) for preview, reason in todo]
+        return [SweepResult(preview, reason) for preview, reason in todo]
 
-    def take_down(item: tuple[Preview, str]) -> Swept:
+    def take_down(item: tuple[Preview, str]) -> SweepResult:
         preview, reason = item
         try:
-            return Swept(preview, reason, down(workspace, preview.name, how, reporter))
+            return SweepResult(preview, reason, down(workspace, preview.name, how, reporter))
         except InterruptedRunError:
             raise
         except (CommandFailedError, AthenaSessionError) as exc:
-            return Swept(preview, reason, error=str(exc))
+            return SweepResult(preview, reason, error=str(exc))
 
     with ThreadPoolExecutor(JOBS) as pool:
         return list(pool.map(take_down, todo))

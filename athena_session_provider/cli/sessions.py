@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.aws import aws_settings
-from athena_session_provider.client import Athena, SessionStatus, session_arn, shared_athena
-from athena_session_provider.errors import ServiceError
-from athena_session_provider.marker import marked_urn
-from athena_session_provider.resource import TYPE
+from athena_session_provider.resources.session import TYPE
+from athena_session_provider.service.api import Athena, SessionStatus, session_arn
+from athena_session_provider.service.boto import shared_athena
+from athena_session_provider.service.errors import ServiceError
+from athena_session_provider.service.ownership import marked_urn
+from athena_session_provider.service.settings import aws_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from athena_session_provider.cli.orphans import Orphan
-    from athena_session_provider.cli.previews import Listed, Raised, Swept, TakenDown
+    from athena_session_provider.cli.previews import DownResult, Listed, SweepResult, UpResult
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -47,7 +47,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
 
 
-def raised_json(raised: Raised) -> dict[str, Any]:
+def raised_json(raised: UpResult) -> dict[str, Any]:
     """Give what `up` did."""
     preview = raised.preview
     return {
@@ -69,7 +69,7 @@ def raised_json(raised: Raised) -> dict[str, Any]:
     }
 
 
-def print_raised(console: Console, raised: Raised) -> None:
+def print_raised(console: Console, raised: UpResult) -> None:
     """Print the session ids, and the lines that use them."""
     preview = raised.preview
     done = "created" if raised.created else "updated"
@@ -85,7 +85,7 @@ def print_raised(console: Console, raised: Raised) -> None:
             _line(console, lines)
 
 
-def taken_down_json(outcome: TakenDown) -> dict[str, Any]:
+def taken_down_json(outcome: DownResult) -> dict[str, Any]:
     """Give what `down` did."""
     return {
         "name": outcome.name,
@@ -95,7 +95,7 @@ def taken_down_json(outcome: TakenDown) -> dict[str, Any]:
     }
 
 
-def taken_down_text(outcome: TakenDown) -> str:
+def taken_down_text(outcome: DownResult) -> str:
     """Say what `down` did."""
     if not outcome.existed:
         return f"There is no preview environment {outcome.name} (any more): nothing to do."
@@ -169,7 +169,7 @@ def _left(left: timedelta | None) -> Text:
 _STYLES = {"IDLE": "green", "BUSY": "green", "FAILED": "red", "DEGRADED": "red", "?": "red"}
 
 
-def swept_json(items: Sequence[Swept]) -> list[dict[str, Any]]:
+def swept_json(items: Sequence[SweepResult]) -> list[dict[str, Any]]:
     """Give what `sweep` did."""
     return [
         {
@@ -183,7 +183,7 @@ def swept_json(items: Sequence[Swept]) -> list[dict[str, Any]]:
     ]
 
 
-def print_swept(console: Console, items: Sequence[Swept], *, dry_run: bool) -> None:
+def print_swept(console: Console, items: Sequence[SweepResult], *, dry_run: bool) -> None:
     """Say what `sweep` did, one line each."""
     if not items:
         _line(console, "Nothing to sweep.")

@@ -16,7 +16,7 @@ from pulumi.dynamic import (
     ResourceProvider,
 )
 
-from athena_session_provider.aws import aws_settings, boto3_session
+from athena_session_provider.service.settings import aws_settings, boto3_session
 
 if TYPE_CHECKING:
     from pulumi import Input, Output, ResourceOptions

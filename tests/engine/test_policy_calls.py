@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from athena_session_provider.policy import session_policy
+from athena_session_provider.resources.iam import session_policy
 
 if TYPE_CHECKING:
     from pulumi_stack import PulumiStack

@@ -81,7 +81,7 @@ class Service:
         (session,) = previews.up(self.workspace, wanted, self.reporter, self.now).sessions
         return session.session_id
 
-    def down(self, number: int) -> previews.TakenDown:
+    def down(self, number: int) -> previews.DownResult:
         """Run the job of a closed pull request."""
         how = previews.Down(break_lock_older_than=timedelta(0) if number in KILLED else None)
         return previews.down(self.workspace, f"pr-{number}", how, self.reporter)

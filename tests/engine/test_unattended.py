@@ -1,4 +1,4 @@
-"""Pulumi where nobody watches: docs/unattended.md says what happens, and this that it is so."""
+"""Pulumi where nobody pollers: docs/unattended.md says what happens, and this that it is so."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from moto.s3.models import s3_backends
 from pulumi_stack import REPOSITORY, PulumiStack
 
-from athena_session_provider.policy import (
+from athena_session_provider.resources.iam import (
     Access,
     Place,
     execution_role_policy,
@@ -33,7 +33,7 @@ OTHER_ACCOUNT = "210987654321"
 PROGRAM = """
 import pulumi
 from athena_session_provider import Session
-from athena_session_provider.workgroup import SparkWorkgroup
+from athena_session_provider import SparkWorkgroup
 
 config = pulumi.Config()
 group = SparkWorkgroup(
@@ -230,7 +230,7 @@ def test_two_of_one_name_below_two_parents(aws_stack: PulumiStack, emulator: Emu
     aws_stack.write(
         """
 import pulumi
-from athena_session_provider.workgroup import LoggingArgs, SparkWorkgroup
+from athena_session_provider.resources.workgroup import LoggingArgs, SparkWorkgroup
 
 class Team(pulumi.ComponentResource):
     def __init__(self, name, result_bucket):
@@ -270,7 +270,7 @@ def test_one_config_for_the_work_group_and_the_session(
         f"""
 import pulumi
 from athena_session_provider import AwsConfig, Session
-from athena_session_provider.workgroup import SparkWorkgroup
+from athena_session_provider import SparkWorkgroup
 
 config = AwsConfig(
     region="us-west-2",
@@ -309,7 +309,7 @@ FROM_PROVIDER = """
 import pulumi
 import pulumi_aws as aws
 from athena_session_provider import Session
-from athena_session_provider.workgroup import SparkWorkgroup, aws_config_from_provider
+from athena_session_provider import SparkWorkgroup, aws_config_from_provider
 
 provider = aws.Provider("other", region="us-west-2", endpoints=[{endpoints}], {more})
 group = SparkWorkgroup(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import base64
+import importlib
 import pickle
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,23 +19,26 @@ from athena_session_provider.provider import AthenaSessionProvider
 
 PACKAGE = Path(athena_session_provider.__file__).parent
 
-# From the bottom up; a module imports only from lines above its own.
-LAYERS = [
-    {"states", "errors"},
-    {"request", "token", "waiting", "aws"},
-    {"client", "marker"},
-    {"watch", "connect"},
-    {"lifecycle", "inputs", "policy"},
-    {"host", "owner", "explicit_provider"},
-    {"provider", "guard"},
-    {"resource"},
-    {"workgroup"},
-    {"__init__"},
-    {"cli"},
-    {"__main__"},
-]
-SERVICE = {"states", "errors", "request", "token", "waiting", "aws", "client", "marker", "watch",
-           "lifecycle", "policy", "connect"}  # fmt: skip
+MAY_IMPORT = {
+    "service": set(),
+    "inputs": {"service"},
+    "operations": {"service", "inputs"},
+    "host": {"service"},
+    "provider": {"service", "inputs", "operations", "host"},
+    "guard": {"service", "host"},
+    "plugin": {"service", "inputs", "operations"},
+    "resources": {"service", "inputs", "provider", "guard"},
+    "cli": {"service", "inputs", "resources"},
+    "emulator": set(),
+    "__init__": {"service", "resources"},
+    "__main__": {"cli"},
+}
+"""What each folder, or module beside them, may import besides itself."""
+
+WITHOUT_PULUMI = ("service", "inputs", "operations", "emulator")
+
+DEPRECATED_PATHS = {"connect", "policy", "workgroup"}
+"""Modules that only warn, and send on to the package itself."""
 
 
 def imports_of(file: Path) -> set[str]:
@@ -45,6 +50,16 @@ def imports_of(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
+
+
+def rooms() -> dict[str, list[Path]]:
+    """The files of each folder and module of the package."""
+    found: dict[str, list[Path]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room not in DEPRECATED_PATHS:
+            found.setdefault(room, []).append(file)
+    return found
 
 
 def own_imports(file: Path) -> set[str]:
@@ -59,28 +74,43 @@ def own_imports(file: Path) -> set[str]:
     }
 
 
-def test_imports_point_downwards_only() -> None:
-    """No cycles, and every module has its place in the layers."""
-    level = {name: index for index, layer in enumerate(LAYERS) for name in layer}
-    for file in PACKAGE.glob("*.py"):
-        for imported in own_imports(file) - {file.stem}:
-            assert level[imported] < level[file.stem], f"{file.stem} imports {imported}"
+@pytest.mark.parametrize("room", sorted(rooms()))
+def test_a_folder_imports_only_what_the_table_allows(room: str) -> None:
+    """The arrows point one way."""
+    for file in rooms()[room]:
+        assert own_imports(file) <= MAY_IMPORT[room] | {room}, file
 
 
-@pytest.mark.parametrize("name", sorted(SERVICE))
-def test_the_service_layer_does_not_know_pulumi(name: str) -> None:
+def test_modules_of_a_folder_import_each_other_without_a_cycle() -> None:
+    """Each file can be read before those that import it."""
+    for room, files in rooms().items():
+        modules = {f"athena_session_provider.{room}.{file.stem}": file for file in files}
+        TopologicalSorter(
+            {name: imports_of(file) & set(modules) for name, file in modules.items()}
+        ).prepare()
+
+
+@pytest.mark.parametrize("room", WITHOUT_PULUMI)
+def test_the_core_does_not_know_pulumi(room: str) -> None:
     """It is usable from anything."""
-    file = PACKAGE / f"{name}.py"
-    assert not {module for module in imports_of(file) if module.split(".")[0].startswith("pulumi")}
+    for file in rooms().get(room, []):
+        found = {name for name in imports_of(file) if name.split(".")[0].startswith("pulumi")}
+        assert not found, file
 
 
-def test_nothing_imports_the_tools_and_the_emulator_imports_nothing_of_ours() -> None:
-    """The tools may go without anybody noticing."""
-    for file in PACKAGE.glob("*.py"):
-        assert not own_imports(file) & {"emulator"}
-        assert file.stem == "__main__" or not own_imports(file) & {"cli"}
-    for file in (PACKAGE / "emulator").glob("*.py"):
-        assert own_imports(file) <= {"emulator"}
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("connect", "connect_url"),
+        ("policy", "session_policy"),
+        ("workgroup", "SparkWorkgroup"),
+    ],
+)
+def test_paths_that_the_docs_have_shown_still_work(path: str, name: str) -> None:
+    """They warn, and give the same object."""
+    module = importlib.import_module(f"athena_session_provider.{path}")
+    with pytest.warns(DeprecationWarning, match=name):
+        assert getattr(module, name) is getattr(athena_session_provider, name)
 
 
 def test_all_is_what_is_imported() -> None:

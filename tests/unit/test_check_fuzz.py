@@ -13,7 +13,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from athena_session_provider.inputs import AWS_KEYS, IDENTITY, OUTPUTS, OWN_ARGUMENTS, TIMEOUTS
 from athena_session_provider.provider import AthenaSessionProvider
-from athena_session_provider.request import start_session_members
+from athena_session_provider.service.request import start_session_members
 
 NAMES = (*start_session_members(), *OWN_ARGUMENTS, *OUTPUTS, IDENTITY, TIMEOUTS, "region")
 MEMBERS = (

@@ -21,7 +21,7 @@ from athena_session_provider.cli.orphans import Orphan
 from athena_session_provider.cli.previews import Preview
 from athena_session_provider.cli.sessions import NamedSession, named_sessions, unfinished_starts
 from athena_session_provider.cli.snippets import client_lines
-from athena_session_provider.errors import MissingRegionError
+from athena_session_provider.service.errors import MissingRegionError
 
 if TYPE_CHECKING:
     from pathlib import Path

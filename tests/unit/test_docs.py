@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from athena_session_provider.states import SessionState
+from athena_session_provider.service.states import SessionState
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))

@@ -12,8 +12,9 @@ from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.dynamic.dynamic import serialize_provider
 
 from athena_session_provider import guard
-from athena_session_provider.aws import client_config
-from athena_session_provider.guard import WorkGroupGuardProvider, WorkGroupInUseError
+from athena_session_provider.guard import WorkGroupGuardProvider
+from athena_session_provider.service.errors import WorkGroupInUseError
+from athena_session_provider.service.settings import client_config
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from scripted import FakeClock, ScriptedAthena, answer
 
-from athena_session_provider import errors
-from athena_session_provider.client import SessionDetails, session_arn
-from athena_session_provider.lifecycle import (
+from athena_session_provider.service import errors
+from athena_session_provider.service.api import SessionDetails, session_arn
+from athena_session_provider.service.lifecycle import (
     GENERATION_TAG,
     Token,
     adopt_session,
     create,
     terminate_session,
 )
-from athena_session_provider.states import SessionState
-from athena_session_provider.token import Identity, client_request_token
-from athena_session_provider.waiting import Deadline
-from athena_session_provider.watch import Watches
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.states import SessionState
+from athena_session_provider.service.token import Identity, client_request_token
+from athena_session_provider.service.waiting import Deadline
 
 IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
 REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
@@ -32,7 +32,7 @@ def start(
         athena,
         IDENTITY,
         REQUEST,
-        watches=Watches(athena.clock.monotonic),
+        pollers=PollerPool(athena.clock.monotonic),
         deadline=Deadline.after(timeout, athena.clock),
         cleanup=lambda: Deadline.after(60, athena.clock),
         progress=(shown if shown is not None else []).append,
@@ -44,7 +44,7 @@ def end(athena: ScriptedAthena, session_id: str, timeout: float = 600, **options
         athena,
         session_id,
         "spark",
-        watches=Watches(athena.clock.monotonic),
+        pollers=PollerPool(athena.clock.monotonic),
         deadline=Deadline.after(timeout, athena.clock),
         **options,
     )
@@ -191,7 +191,7 @@ def test_any_other_exception_terminates_too(athena: ScriptedAthena) -> None:
             athena,
             IDENTITY,
             REQUEST,
-            watches=Watches(athena.clock.monotonic),
+            pollers=PollerPool(athena.clock.monotonic),
             deadline=Deadline.after(60, athena.clock),
             cleanup=lambda: Deadline.after(60, athena.clock),
             progress=_interrupt,
@@ -327,7 +327,7 @@ def test_adoption_by_id_is_refused(
             athena,
             "session-0",
             work_group,
-            watches=Watches(athena.clock.monotonic),
+            pollers=PollerPool(athena.clock.monotonic),
             deadline=Deadline.after(60, athena.clock),
         )
     assert "TerminateSession" not in athena.calls
@@ -341,7 +341,7 @@ def test_adoption_by_id_waits_until_the_session_is_ready(athena: ScriptedAthena)
         athena,
         "session-0",
         "spark",
-        watches=Watches(athena.clock.monotonic),
+        pollers=PollerPool(athena.clock.monotonic),
         deadline=Deadline.after(60, athena.clock),
     )
     assert details.status.state.value == "IDLE"

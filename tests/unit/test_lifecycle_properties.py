@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from scripted import EPOCH, FakeClock, answer
 
-from athena_session_provider import errors, lifecycle
-from athena_session_provider.client import SessionDetails, SessionStatus, StartedSession
-from athena_session_provider.lifecycle import DEAD_STARTS
-from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
-from athena_session_provider.token import Identity
-from athena_session_provider.waiting import Deadline
-from athena_session_provider.watch import Watches
+from athena_session_provider.service import errors, lifecycle
+from athena_session_provider.service.api import SessionDetails, SessionStatus, StartedSession
+from athena_session_provider.service.lifecycle import DEAD_STARTS
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +203,7 @@ class Service:
             return [
                 status
                 for status in found
-                if (status.state is state if state else VERDICTS[status.state] is not Verdict.DEAD)
+                if (status.state is state if state else PHASES[status.state] is not Phase.DEAD)
             ][:at_most]
 
         listed: list[SessionStatus] = self._call(act)
@@ -274,7 +274,7 @@ class Histories(RuleBasedStateMachine):
                 self.service,
                 Identity(urn=name),
                 request,
-                watches=Watches(self.clock.monotonic),
+                pollers=PollerPool(self.clock.monotonic),
                 deadline=self.deadline(),
                 cleanup=lambda: self.deadline(lifecycle.CLEANUP_SECONDS),
             )
@@ -300,7 +300,7 @@ class Histories(RuleBasedStateMachine):
                 self.service,
                 session_id,
                 "spark",
-                watches=Watches(self.clock.monotonic),
+                pollers=PollerPool(self.clock.monotonic),
                 deadline=self.deadline(),
                 account_id=self.service.account_id,
             )

@@ -10,8 +10,8 @@ from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
-from athena_session_provider import errors
 from athena_session_provider.provider import AthenaSessionProvider
+from athena_session_provider.service import errors
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from athena_session_provider.request import (
+from athena_session_provider.service.request import (
     _loaded_service_model,
     check_arguments,
     from_response,

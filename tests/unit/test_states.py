@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from athena_session_provider.request import service_model
-from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
+from athena_session_provider.service.request import service_model
+from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
 
 
 def test_states_are_those_of_the_api() -> None:
@@ -17,23 +17,23 @@ def test_states_are_those_of_the_api() -> None:
 @pytest.mark.parametrize(
     ("state", "verdict"),
     [
-        ("CREATING", Verdict.PENDING),
-        ("CREATED", Verdict.PENDING),
-        ("IDLE", Verdict.READY),
-        ("BUSY", Verdict.READY),
-        ("TERMINATING", Verdict.DEAD),
-        ("TERMINATED", Verdict.DEAD),
-        ("DEGRADED", Verdict.DEAD),
-        ("FAILED", Verdict.DEAD),
+        ("CREATING", Phase.PENDING),
+        ("CREATED", Phase.PENDING),
+        ("IDLE", Phase.READY),
+        ("BUSY", Phase.READY),
+        ("TERMINATING", Phase.DEAD),
+        ("TERMINATED", Phase.DEAD),
+        ("DEGRADED", Phase.DEAD),
+        ("FAILED", Phase.DEAD),
     ],
 )
-def test_each_state_has_its_verdict(state: str, verdict: Verdict) -> None:
+def test_each_state_has_its_verdict(state: str, verdict: Phase) -> None:
     """The table of the design, row by row."""
-    assert VERDICTS[SessionState(state)] is verdict
-    assert set(VERDICTS) == set(SessionState)
+    assert PHASES[SessionState(state)] is verdict
+    assert set(PHASES) == set(SessionState)
 
 
 def test_only_dead_states_have_ended() -> None:
     """What has ended is dead; what is DEGRADED is dead and still costs money."""
-    assert all(VERDICTS[state] is Verdict.DEAD for state in ENDED)
+    assert all(PHASES[state] is Phase.DEAD for state in ENDED)
     assert SessionState.DEGRADED not in ENDED

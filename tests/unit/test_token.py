@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from athena_session_provider.request import service_model
-from athena_session_provider.token import Identity, client_request_token
+from athena_session_provider.service.request import service_model
+from athena_session_provider.service.token import Identity, client_request_token
 
 IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n", owner="acme", triggers={"a": 1})
 REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {"MaxConcurrentDpus": 4}}
@@ -24,7 +24,7 @@ def test_token_has_the_length_that_the_api_takes() -> None:
 def test_token_is_the_same_in_another_process() -> None:
     """Neither hash seeds nor the order of keys matter; the value is part of the promise."""
     code = (
-        "from athena_session_provider.token import *;"
+        "from athena_session_provider.service.token import *;"
         "print(client_request_token(Identity('urn:pulumi:dev::p::t::n', 'acme', {'a': 1}),"
         "{'EngineConfiguration': {'MaxConcurrentDpus': 4}, 'WorkGroup': 'spark'}, 0))"
     )

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from athena_session_provider import Session, host, lifecycle, provider
-from athena_session_provider.aws import AwsSettings, resolved_region
-from athena_session_provider.client import BotoAthena
-from athena_session_provider.errors import AthenaSessionError
-from athena_session_provider.token import Identity
-from athena_session_provider.waiting import Deadline, SystemClock
-from athena_session_provider.watch import Watches
+from athena_session_provider import Session, host, provider
+from athena_session_provider.service import lifecycle
+from athena_session_provider.service.boto import BotoAthena
+from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.poller import PollerPool
+from athena_session_provider.service.settings import AwsSettings, resolved_region
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def create(
         client,
         Identity("urn:pulumi:dev::test::athena:Session::session"),
         {**SPARK, **(request or {})},
-        watches=Watches(SystemClock().monotonic),
+        pollers=PollerPool(SystemClock().monotonic),
         deadline=seconds(timeout_seconds),
         cleanup=lambda: seconds(30),
     )
@@ -63,9 +64,9 @@ def create(
 
 
 def adopt(emulator: Emulator, session_id: str, work_group: str = "spark") -> None:
-    watches = Watches(SystemClock().monotonic)
+    pollers = PollerPool(SystemClock().monotonic)
     client = athena(emulator)
-    lifecycle.adopt_session(client, session_id, work_group, watches=watches, deadline=seconds(0))
+    lifecycle.adopt_session(client, session_id, work_group, pollers=pollers, deadline=seconds(0))
 
 
 def refused(emulator: Emulator, code: str, message: str, status: int = 400) -> None:

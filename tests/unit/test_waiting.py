@@ -8,13 +8,13 @@ import time
 import pytest
 from scripted import FakeClock, answer
 
-from athena_session_provider.errors import CancelledError, InternalServiceError
-from athena_session_provider.waiting import (
+from athena_session_provider.service.errors import CancelledError, InternalServiceError
+from athena_session_provider.service.waiting import (
     UNANSWERED_SECONDS,
     Deadline,
     SystemClock,
-    persist,
     poll_interval,
+    retry,
 )
 
 
@@ -54,5 +54,5 @@ def test_a_failing_service_is_given_up_after_a_minute() -> None:
         raise InternalServiceError(answer("InternalServerException"))
 
     with pytest.raises(InternalServiceError):
-        persist(call, Deadline.after(600, clock))
+        retry(call, Deadline.after(600, clock))
     assert UNANSWERED_SECONDS <= clock.now - 1000 <= UNANSWERED_SECONDS + 15

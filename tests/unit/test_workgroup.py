@@ -17,23 +17,23 @@ from pulumi.runtime import Mocks, set_mocks
 from pulumi.runtime import test as pulumi_test
 from pulumi.runtime.mocks import MockMonitor
 
-from athena_session_provider import AwsConfig, Session
-from athena_session_provider.policy import (
+from athena_session_provider import (
+    AwsConfig,
+    BucketAccessArgs,
+    DatabaseAccessArgs,
+    LoggingArgs,
+    Session,
+    aws_config_from_provider,
+    aws_provider_from_config,
+)
+from athena_session_provider.resources.iam import (
     Access,
     Place,
     execution_role_policy,
     tls_only_policy,
     trust_policy,
 )
-from athena_session_provider.workgroup import (
-    BucketAccessArgs,
-    DatabaseAccessArgs,
-    LoggingArgs,
-    SparkWorkgroup,
-    _wait_for_iam,
-    aws_config_from_provider,
-    aws_provider_from_config,
-)
+from athena_session_provider.resources.workgroup import SparkWorkgroup, _wait_for_iam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -600,7 +600,7 @@ class Made(Mocks):
 set_mocks(Made())
 
 import athena_session_provider.guard
-import athena_session_provider.policy
+import athena_session_provider.resources.iam
 import athena_session_provider.provider
 from athena_session_provider import Session
 
@@ -613,7 +613,7 @@ def test_spark_workgroup_says_what_to_install() -> None:
     """Where pulumi-aws is not installed."""
     code = """
 try:
-    import athena_session_provider.workgroup
+    import athena_session_provider.resources.workgroup
 except ModuleNotFoundError as exc:
     print(exc, exc.name)
 """

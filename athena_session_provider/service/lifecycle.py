@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.client import Athena, SessionDetails, SessionStatus, session_arn
-from athena_session_provider.errors import (
+from athena_session_provider.service.api import Athena, SessionDetails, SessionStatus, session_arn
+from athena_session_provider.service.errors import (
     AdoptionError,
     AthenaSessionError,
     EndpointUnreachableError,
@@ -25,13 +25,13 @@ from athena_session_provider.errors import (
     WaitTimeoutError,
     WrongAccountError,
 )
-from athena_session_provider.states import ENDED, VERDICTS, SessionState, Verdict
-from athena_session_provider.token import Identity, client_request_token
-from athena_session_provider.waiting import Deadline, is_passing, persist, poll_interval
-from athena_session_provider.watch import LISTING_SECONDS, SessionWatch, Watches
+from athena_session_provider.service.poller import LISTING_SECONDS, PollerPool, StatusPoller
+from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
+from athena_session_provider.service.token import Identity, client_request_token
+from athena_session_provider.service.waiting import Deadline, is_transient, poll_interval, retry
 
 if TYPE_CHECKING:
-    from athena_session_provider.client import StartedSession
+    from athena_session_provider.service.api import StartedSession
 
 GENERATION_TAG = "athena-session-provider:generation"
 """Tag of the first session of a resource, long dead, that tells how far the tokens are used up:
@@ -59,7 +59,7 @@ _FAILURES = (SessionState.FAILED, SessionState.DEGRADED)
 # The Date header has whole seconds.
 _HTTP_DATE_RESOLUTION = dt.timedelta(seconds=2)
 
-MAY_RUN = (
+SESSION_MAY_BE_RUNNING = (
     "A session may have been started all the same: run `pulumi up` again, which takes it up, or "
     "it runs until its idle timeout."
 )
@@ -88,7 +88,7 @@ def start_session(
     identity: Identity,
     request: Mapping[str, Any],
     *,
-    watch: SessionWatch,
+    poller: StatusPoller,
     deadline: Deadline,
     progress: Progress = no_progress,
     on_started: Callable[[str], None] = lambda _session_id: None,
@@ -110,14 +110,14 @@ def start_session(
         started = _start(athena, request, token, deadline, progress)
         on_started(started.session_id)
         took = dt.timedelta(seconds=deadline.clock.monotonic() - began)
-        status = _status_of_new(watch, started.session_id, deadline)
-        if status is not None and VERDICTS[status.state] is not Verdict.DEAD:
+        status = _status_of_new(poller, started.session_id, deadline)
+        if status is not None and PHASES[status.state] is not Phase.DEAD:
             if first is not None:
                 _remember(athena, request["WorkGroup"], first, generation, started.session_id)
             return Token(token, started.session_id, status.state)
         if status is not None and status.state is SessionState.DEGRADED:
             # Of no use, and still paid for.
-            persist(lambda: athena.terminate_session(started.session_id), deadline)  # noqa: B023
+            retry(lambda: athena.terminate_session(started.session_id), deadline)  # noqa: B023
         if status is None or _started_just_now(status, started, took):
             failed = status is not None and status.state in _FAILURES
             dead_starts += 1
@@ -147,11 +147,11 @@ def _start(
         detail = error.answer.message if isinstance(error, ServiceError) else "no answer"
         progress(f"waiting to start: {detail}")
 
-    return persist(lambda: athena.start_session(request, token), deadline, waiting)
+    return retry(lambda: athena.start_session(request, token), deadline, waiting)
 
 
 def _status_of_new(
-    watch: SessionWatch, session_id: str, deadline: Deadline
+    poller: StatusPoller, session_id: str, deadline: Deadline
 ) -> SessionStatus | None:
     """Ask for the state of a session that may be so new that not every answer knows of it.
 
@@ -161,7 +161,7 @@ def _status_of_new(
     known_by = Deadline.after(NEW_SESSION_SECONDS, deadline.clock)
     while True:
         try:
-            status = persist(lambda: watch.status(session_id, asked_at), deadline)
+            status = retry(lambda: poller.status(session_id, asked_at), deadline)
         except SessionNotFoundError:
             if known_by.passed():
                 return None
@@ -220,7 +220,7 @@ def wait_until_ready(
     session_id: str,
     state: SessionState,
     *,
-    watch: SessionWatch,
+    poller: StatusPoller,
     deadline: Deadline,
     progress: Progress = no_progress,
 ) -> None:
@@ -232,8 +232,8 @@ def wait_until_ready(
     """
     began = deadline.clock.monotonic()
     reason = ""
-    while VERDICTS[state] is not Verdict.READY:
-        if VERDICTS[state] is Verdict.DEAD:
+    while PHASES[state] is not Phase.READY:
+        if PHASES[state] is Phase.DEAD:
             raise SessionDiedError(
                 session_id, region=athena.region, state=state.value, reason=reason
             )
@@ -248,11 +248,11 @@ def wait_until_ready(
             )
         waited = deadline.clock.monotonic() - began
         progress(f"{state.value} for {waited:.0f}s")
-        deadline.sleep(poll_interval(waited, shared=watch.shared))
+        deadline.sleep(poll_interval(waited, shared=poller.shared))
         try:
-            status = watch.status(session_id, since=began - LISTING_SECONDS)
+            status = poller.status(session_id, since=began - LISTING_SECONDS)
         except AthenaSessionError as exc:
-            if not is_passing(exc):
+            if not is_transient(exc):
                 raise
             reason = str(exc)
         else:
@@ -265,7 +265,7 @@ def terminate_session(
     session_id: str,
     work_group: str,
     *,
-    watches: Watches,
+    pollers: PollerPool,
     deadline: Deadline,
     progress: Progress = no_progress,
     account_id: str | None = None,
@@ -276,11 +276,11 @@ def terminate_session(
 
     Raises WaitTimeoutError, CancelledError, WrongAccountError, and ServiceError as it is.
     """
-    watch = watches.of(athena, work_group)
+    poller = pollers.of(athena, work_group)
     try:
-        with watch.waiting():
-            persist(lambda: athena.terminate_session(session_id), deadline)
-            _wait_until_ended(athena, session_id, watch, deadline, progress)
+        with poller.waiting():
+            retry(lambda: athena.terminate_session(session_id), deadline)
+            _wait_until_ended(athena, session_id, poller, deadline, progress)
     except SessionNotFoundError:
         require_account(athena, session_id, account_id)
 
@@ -288,7 +288,7 @@ def terminate_session(
 def _wait_until_ended(
     athena: Athena,
     session_id: str,
-    watch: SessionWatch,
+    poller: StatusPoller,
     deadline: Deadline,
     progress: Progress,
 ) -> None:
@@ -296,7 +296,7 @@ def _wait_until_ended(
     state = SessionState.TERMINATING
     while True:
         now = deadline.clock.monotonic()
-        status = persist(lambda: watch.status(session_id, began, terminated=True), deadline)
+        status = retry(lambda: poller.status(session_id, began, terminated=True), deadline)
         if status is not None:
             state = status.state
             if state in ENDED:
@@ -311,7 +311,7 @@ def _wait_until_ended(
                 reason=status.reason if status else "",
             )
         progress(f"{state.value} for {now - began:.0f}s")
-        deadline.sleep(poll_interval(now - began, shared=watch.shared))
+        deadline.sleep(poll_interval(now - began, shared=poller.shared))
 
 
 def require_account(athena: Athena, session_id: str, account_id: str | None) -> None:
@@ -328,7 +328,7 @@ def create(
     identity: Identity,
     request: Mapping[str, Any],
     *,
-    watches: Watches,
+    pollers: PollerPool,
     deadline: Deadline,
     cleanup: Callable[[], Deadline | None],
     progress: Progress = no_progress,
@@ -340,15 +340,15 @@ def create(
     have taken the session up already.
     """
     work_group = request["WorkGroup"]
-    watch = watches.of(athena, work_group)
+    poller = pollers.of(athena, work_group)
     started: list[str] = []
     try:
-        with watch.waiting():
+        with poller.waiting():
             token = start_session(
                 athena,
                 identity,
                 request,
-                watch=watch,
+                poller=poller,
                 deadline=deadline,
                 progress=progress,
                 on_started=started.append,
@@ -357,20 +357,20 @@ def create(
                 athena,
                 token.session_id,
                 token.state,
-                watch=watch,
+                poller=poller,
                 deadline=deadline,
                 progress=progress,
             )
-        return token, persist(lambda: athena.get_session(token.session_id), deadline)
+        return token, retry(lambda: athena.get_session(token.session_id), deadline)
     except AthenaSessionError as exc:
         if started:
-            exc.outcome = _give_up(athena, started[-1], work_group, watches, cleanup())
+            exc.outcome = _give_up(athena, started[-1], work_group, pollers, cleanup())
         elif _may_have_started(exc):
-            exc.outcome = MAY_RUN
+            exc.outcome = SESSION_MAY_BE_RUNNING
         raise
     except BaseException:
         if started:
-            _give_up(athena, started[-1], work_group, watches, cleanup())
+            _give_up(athena, started[-1], work_group, pollers, cleanup())
         raise
 
 
@@ -381,13 +381,13 @@ def _may_have_started(error: AthenaSessionError) -> bool:
 
 
 def _give_up(
-    athena: Athena, session_id: str, work_group: str, watches: Watches, deadline: Deadline | None
+    athena: Athena, session_id: str, work_group: str, pollers: PollerPool, deadline: Deadline | None
 ) -> str:
     """Terminate the session of a start that failed; tell what came of it in a sentence."""
     if deadline is None:
-        return MAY_RUN
+        return SESSION_MAY_BE_RUNNING
     try:
-        terminate_session(athena, session_id, work_group, watches=watches, deadline=deadline)
+        terminate_session(athena, session_id, work_group, pollers=pollers, deadline=deadline)
     except WaitTimeoutError as exc:
         if exc.state == SessionState.TERMINATING:
             return f"Session {session_id} is being terminated."
@@ -408,7 +408,7 @@ def adopt_session(
     session_id: str,
     work_group: str,
     *,
-    watches: Watches,
+    pollers: PollerPool,
     deadline: Deadline,
     progress: Progress = no_progress,
 ) -> SessionDetails:
@@ -417,7 +417,7 @@ def adopt_session(
     Raises AdoptionError where it is unknown, dead or in another work group.
     """
     try:
-        details = persist(lambda: athena.get_session(session_id), deadline)
+        details = retry(lambda: athena.get_session(session_id), deadline)
     except SessionNotFoundError as exc:
         message = f"adopt_session_id names a session that does not exist: {exc}"
         raise AdoptionError(message) from exc
@@ -427,23 +427,23 @@ def adopt_session(
             "set work_group to where it runs."
         )
         raise AdoptionError(message)
-    if VERDICTS[details.status.state] is Verdict.DEAD:
+    if PHASES[details.status.state] is Phase.DEAD:
         message = (
             f"Session {session_id} cannot be taken over, since it is {details.status.state.value} "
             f"({details.status.reason or 'no reason given'}). Remove adopt_session_id to start a "
             "new one."
         )
         raise AdoptionError(message)
-    if VERDICTS[details.status.state] is Verdict.READY:
+    if PHASES[details.status.state] is Phase.READY:
         return details
-    watch = watches.of(athena, work_group)
-    with watch.waiting():
+    poller = pollers.of(athena, work_group)
+    with poller.waiting():
         wait_until_ready(
             athena,
             session_id,
             details.status.state,
-            watch=watch,
+            poller=poller,
             deadline=deadline,
             progress=progress,
         )
-    return persist(lambda: athena.get_session(session_id), deadline)
+    return retry(lambda: athena.get_session(session_id), deadline)

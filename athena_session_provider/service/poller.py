@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from athena_session_provider.client import SESSIONS_PER_PAGE, Athena, SessionStatus
-from athena_session_provider.errors import AthenaSessionError, ServiceError
-from athena_session_provider.states import SessionState
-from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS, is_passing
+from athena_session_provider.service.api import SESSIONS_PER_PAGE, Athena, SessionStatus
+from athena_session_provider.service.errors import AthenaSessionError, ServiceError
+from athena_session_provider.service.states import SessionState
+from athena_session_provider.service.waiting import SHARED_INTERVAL_SECONDS, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class _Listing(_Question):
     at: float = float("-inf")
 
 
-class SessionWatch:
+class StatusPoller:
     """Tells the states of sessions of one work group; one for all threads of a process."""
 
     def __init__(self, athena: Athena, work_group: str, monotonic: Callable[[], float]) -> None:
@@ -139,7 +139,7 @@ class SessionWatch:
             # Each session is asked for instead, which is slower: from now on where the role lacks
             # athena:ListSessions, say, or until the next listing where this one merely failed.
             sessions = []
-            may_list = is_passing(exc) or not isinstance(exc, ServiceError)
+            may_list = is_transient(exc) or not isinstance(exc, ServiceError)
         with self._lock:
             self._may_list &= may_list
             self._call_again_at += len(sessions) // SESSIONS_PER_PAGE * CALL_SECONDS
@@ -149,19 +149,19 @@ class SessionWatch:
                 listing.at = now
 
 
-class Watches:
-    """The watches of a process: one for each client and work group."""
+class PollerPool:
+    """The pollers of a process: one for each client and work group."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Watch by this clock."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._watches: dict[tuple[Athena, str], SessionWatch] = {}
+        self._watches: dict[tuple[Athena, str], StatusPoller] = {}
 
-    def of(self, athena: Athena, work_group: str) -> SessionWatch:
+    def of(self, athena: Athena, work_group: str) -> StatusPoller:
         """Give the watch that everybody shares."""
         key = (athena, work_group)
         with self._lock:
             if key not in self._watches:
-                self._watches[key] = SessionWatch(athena, work_group, self._monotonic)
+                self._watches[key] = StatusPoller(athena, work_group, self._monotonic)
             return self._watches[key]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pulumi
 import pytest
 
-from athena_session_provider import owner
-from athena_session_provider.owner import backend_url, owner_of_backend
+from athena_session_provider.resources import stack_identity
+from athena_session_provider.resources.stack_identity import backend_url, owner_of_backend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,7 @@ def test_files_that_cannot_be_read_tell_nothing(tmp_path: Path, text: str) -> No
 def test_an_organization_of_pulumi_cloud_is_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """There, neither the machine nor the address matters."""
     monkeypatch.setattr(pulumi, "get_organization", lambda: "acme")
-    assert owner.owner_of_stack() == "acme"
+    assert stack_identity.owner_of_stack() == "acme"
 
 
 def test_without_organizations_the_backend_is_part_of_the_owner(
@@ -90,7 +90,7 @@ def test_without_organizations_the_backend_is_part_of_the_owner(
     """Every self-managed backend calls its organization the same."""
     monkeypatch.setattr(pulumi, "get_organization", lambda: "organization")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://a")
-    first = owner.owner_of_stack()
+    first = stack_identity.owner_of_stack()
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://b")
-    assert first != owner.owner_of_stack()
+    assert first != stack_identity.owner_of_stack()
     assert first.startswith("organization@")

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from athena_session_provider import errors
-from athena_session_provider.aws import AwsSettings, aws_settings
-from athena_session_provider.client import (
+from athena_session_provider.service import errors
+from athena_session_provider.service.api import _partition, session_arn
+from athena_session_provider.service.boto import (
     BotoAthena,
-    _partition,
-    service_error,
-    session_arn,
     session_status,
     shared_athena,
 )
-from athena_session_provider.request import service_model
-from athena_session_provider.token import Identity, client_request_token
+from athena_session_provider.service.boto_errors import service_error
+from athena_session_provider.service.request import service_model
+from athena_session_provider.service.settings import AwsSettings, aws_settings
+from athena_session_provider.service.token import Identity, client_request_token
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from athena_session_provider.errors import (
+from athena_session_provider.service.errors import (
     AthenaSessionError,
     CancelledError,
     CapacityError,
@@ -98,14 +98,14 @@ class Deadline:
         self.clock.sleep(max(0.0, min(seconds, self.remaining())))
 
 
-def is_passing(error: AthenaSessionError) -> bool:
+def is_transient(error: AthenaSessionError) -> bool:
     """Tell whether the same call may succeed a little later."""
     return isinstance(error, (CapacityError, InternalServiceError)) or (
         isinstance(error, EndpointUnreachableError) and error.may_have_acted
     )
 
 
-def persist(
+def retry(
     call: Callable[[], T],
     deadline: Deadline,
     on_wait: Callable[[AthenaSessionError], None] = lambda _error: None,
@@ -125,7 +125,7 @@ def persist(
             patient = isinstance(exc, CapacityError) or (
                 deadline.clock.monotonic() < unanswered_until
             )
-            if deadline.passed() or not patient or not is_passing(exc):
+            if deadline.passed() or not patient or not is_transient(exc):
                 raise
             on_wait(exc)
             # A throttled start is one of many: a full pause, with jitter, spreads them.

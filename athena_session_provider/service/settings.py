@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from athena_session_provider.errors import (
+from athena_session_provider.service.errors import (
     ConfigurationError,
     MissingCredentialsError,
     MissingRegionError,

@@ -1,167 +1,36 @@
-"""The Athena operations that a session needs, with errors that a user can act on.
-
-The only module that looks at what boto3 returns or raises.
-"""
+"""``Athena`` by boto3: the only module that reads what boto3 returns."""
 
 from __future__ import annotations
 
 import email.utils
-import functools
-import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from athena_session_provider import errors
-from athena_session_provider.aws import (
+from athena_session_provider.service import errors
+from athena_session_provider.service.api import (
+    SESSIONS_PER_PAGE,
+    SessionDetails,
+    SessionEndpoint,
+    SessionStatus,
+    StartedSession,
+)
+from athena_session_provider.service.boto_errors import local_error, service_error
+from athena_session_provider.service.request import from_response, to_tag_list
+from athena_session_provider.service.settings import (
     AwsSettings,
     account_of,
     boto3_session,
     client_config,
     resolved_region,
 )
-from athena_session_provider.request import from_response, to_tag_list
-from athena_session_provider.states import SessionState
+from athena_session_provider.service.states import SessionState
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-SESSIONS_PER_PAGE = 100
-"""The most that ListSessions gives at once."""
-
-
-@dataclass(frozen=True)
-class SessionStatus:
-    """API member ``SessionStatus``, with the session's id."""
-
-    session_id: str
-    state: SessionState
-    reason: str = ""
-    """``StateChangeReason``; empty where the service gave none."""
-    started_at: dt.datetime | None = None
-    ended_at: dt.datetime | None = None
-    idle_since: dt.datetime | None = None
-    description: str = ""
-    """Only ListSessions and GetSession tell it."""
-
-
-@dataclass(frozen=True)
-class StartedSession:
-    """What StartSession answered."""
-
-    session_id: str
-    answered_at: dt.datetime | None
-    """When, by the service's own clock; None where it did not say."""
-
-
-@dataclass(frozen=True)
-class SessionDetails:
-    """What GetSession tells."""
-
-    status: SessionStatus
-    work_group: str
-    engine_version: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that the session was started with, in snake_case, as far as it is told."""
-    dpu_milliseconds: int = 0
-    """``DpuExecutionInMillis``: what is paid for."""
-
-
-@dataclass(frozen=True)
-class SessionEndpoint:
-    """What GetSessionEndpoint tells: where a session's Spark Connect server is."""
-
-    url: str
-    token: str = field(repr=False)
-    expires_at: dt.datetime
-
-
-class Athena(Protocol):
-    """The service as the rest of the package sees it; the methods are the API's operations.
-
-    Every method raises members of the ``AthenaSessionError`` family, and only those.
-    """
-
-    @property
-    def region(self) -> str:
-        """The region of every call."""
-        ...
-
-    @property
-    def account_id(self) -> str | None:
-        """The account of the credentials; None where it cannot be had."""
-        ...
-
-    def start_session(
-        self, request: Mapping[str, Any], client_request_token: str
-    ) -> StartedSession:
-        """StartSession. A token that was used before gives the session that it started."""
-        ...
-
-    def get_session(self, session_id: str) -> SessionDetails:
-        """GetSession."""
-        ...
-
-    def get_session_status(self, session_id: str) -> SessionStatus:
-        """GetSessionStatus."""
-        ...
-
-    def list_sessions(
-        self, work_group: str, state: SessionState | None = None, at_most: int | None = None
-    ) -> list[SessionStatus]:
-        """ListSessions: those in an active state, or in one state; newest first, 100 to a call.
-
-        No more pages are asked for once there are ``at_most``.
-        """
-        ...
-
-    def terminate_session(self, session_id: str) -> None:
-        """TerminateSession; has no effect on a session that has ended."""
-        ...
-
-    def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None:
-        """TagResource."""
-        ...
-
-    def untag_resource(self, arn: str, keys: Sequence[str]) -> None:
-        """UntagResource."""
-        ...
-
-    def list_tags(self, arn: str) -> dict[str, str]:
-        """ListTagsForResource."""
-        ...
-
-
-def session_arn(athena: Athena, work_group: str, session_id: str) -> str | None:
-    """Give the ARN of a session; None where the account is not known."""
-    if athena.account_id is None:
-        return None
-    # botocore reads its list of all endpoints for this: once, not once in each thread.
-    with _partition_lock:
-        partition = _partition(athena.region)
-    return (
-        f"arn:{partition}:athena:{athena.region}:{athena.account_id}"
-        f":workgroup/{work_group}/session/{session_id}"
-    )
-
-
-_partition_lock = threading.Lock()
-
-
-@functools.cache
-def _partition(region: str) -> str:
-    from botocore.exceptions import UnknownRegionError
-    from botocore.session import get_session
-
-    try:
-        return str(get_session().get_partition_for_region(region))
-    except UnknownRegionError:
-        return "aws"
 
 
 class BotoAthena:
@@ -357,120 +226,3 @@ def _http_date(text: str | None) -> dt.datetime | None:
         return email.utils.parsedate_to_datetime(text) if text else None
     except ValueError:
         return None
-
-
-_ACCESS_DENIED = {"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"}
-_CREDENTIALS_REFUSED = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-_THROTTLED = {
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-}
-# The service tells these apart by its message only.
-_QUOTA = re.compile(r"maximum allowed sessions", re.IGNORECASE)
-_NO_CAPACITY = re.compile(r"required capacity not being available", re.IGNORECASE)
-_NOT_FOUND = re.compile(r"not found|does not exist", re.IGNORECASE)
-_WORK_GROUP = re.compile(r"work\s?group", re.IGNORECASE)
-_TOKEN_REUSED = re.compile(r"idempoten|client\s?request\s?token", re.IGNORECASE)
-_INTERNAL = 500
-
-
-def service_error(
-    exc: ClientError, operation: str, region: str, subject: str
-) -> errors.ServiceError:
-    """Give the error of this package for one that the service answered with."""
-    detail = exc.response.get("Error", {})
-    metadata = exc.response.get("ResponseMetadata", {})
-    answer = errors.ServiceAnswer(
-        operation=operation,
-        region=region,
-        subject=subject,
-        code=detail.get("Code", "Unknown"),
-        message=detail.get("Message", "") or "no message was given",
-        request_id=metadata.get("RequestId", ""),
-    )
-    return _error_class(answer, int(metadata.get("HTTPStatusCode", 0)))(answer)
-
-
-def _error_class(  # noqa: C901, PLR0911 - a table, most specific first
-    answer: errors.ServiceAnswer, http_status: int
-) -> type[errors.ServiceError]:
-    code, message = answer.code, answer.message
-    if _QUOTA.search(message):
-        return errors.QuotaExceededError
-    if _NO_CAPACITY.search(message):
-        return errors.NoCapacityError
-    if code in _THROTTLED:
-        return errors.ThrottledError
-    if code in _ACCESS_DENIED:
-        return errors.AccessDeniedError
-    if code in _CREDENTIALS_REFUSED:
-        return errors.ExpiredCredentialsError
-    if code == "SessionAlreadyExistsException":
-        return errors.TokenReusedError
-    # An unknown session is documented as ResourceNotFoundException and has been seen as
-    # InvalidRequestException; any other InvalidRequestException is not an absence.
-    if code == "ResourceNotFoundException" or (
-        code == "InvalidRequestException" and _NOT_FOUND.search(message)
-    ):
-        about_work_group = answer.operation in ("StartSession", "ListSessions", "GetWorkGroup")
-        if about_work_group or _WORK_GROUP.match(message):
-            return errors.WorkGroupNotFoundError
-        return errors.SessionNotFoundError
-    if code == "InvalidRequestException":
-        if _TOKEN_REUSED.search(message):
-            return errors.TokenReusedError
-        return errors.InvalidRequestError
-    if code == "InternalServerException" or http_status >= _INTERNAL:
-        return errors.InternalServiceError
-    return errors.ServiceError
-
-
-def local_error(
-    exc: BotoCoreError, operation: str, region: str, subject: str, endpoint: str
-) -> errors.AthenaSessionError:
-    """Give the error of this package for a call that got no answer."""
-    from botocore import exceptions as boto
-
-    detail = str(exc).strip().rstrip(".")
-    if isinstance(exc, boto.ParamValidationError):
-        return errors.InvalidArgumentError(f"{operation} was not sent: {detail}.")
-    if isinstance(exc, (boto.NoRegionError,)):
-        return errors.MissingRegionError()
-    if isinstance(
-        exc,
-        (
-            boto.NoCredentialsError,
-            boto.PartialCredentialsError,
-            boto.CredentialRetrievalError,
-            boto.TokenRetrievalError,
-            boto.NoAuthTokenError,
-            boto.SSOError,
-            boto.LoginError,
-            boto.RefreshWithMFAUnsupportedError,
-        ),
-    ):
-        return errors.MissingCredentialsError(region, detail)
-    if isinstance(exc, (boto.ConnectionError, boto.HTTPClientError)):
-        return errors.EndpointUnreachableError(
-            operation,
-            subject=subject,
-            region=region,
-            endpoint=endpoint,
-            detail=detail,
-            # A connection that was never made carried nothing.
-            may_have_acted=not isinstance(exc, boto.ConnectionError),
-        )
-    return errors.ConfigurationError(f"{operation} in region {region} could not be sent: {detail}.")

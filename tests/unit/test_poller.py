@@ -1,4 +1,4 @@
-"""One watch for many who wait."""
+"""One poller for many who wait."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import ExitStack
 import pytest
 from scripted import FakeClock, ScriptedAthena, answer
 
-from athena_session_provider.errors import (
+from athena_session_provider.service.errors import (
     AccessDeniedError,
     AthenaSessionError,
     EndpointUnreachableError,
     InternalServiceError,
     ServiceError,
 )
-from athena_session_provider.states import ENDED
-from athena_session_provider.waiting import SHARED_INTERVAL_SECONDS
-from athena_session_provider.watch import SessionWatch
+from athena_session_provider.service.poller import StatusPoller
+from athena_session_provider.service.states import ENDED
+from athena_session_provider.service.waiting import SHARED_INTERVAL_SECONDS
 
 NO_ANSWER = EndpointUnreachableError(
     "ListSessions",
@@ -37,13 +37,13 @@ def athena() -> ScriptedAthena:
     return athena
 
 
-def watch_of(athena: ScriptedAthena) -> SessionWatch:
-    return SessionWatch(athena, "spark", athena.clock.monotonic)
+def poller_of(athena: ScriptedAthena) -> StatusPoller:
+    return StatusPoller(athena, "spark", athena.clock.monotonic)
 
 
 def poll_all(
     athena: ScriptedAthena,
-    watch: SessionWatch,
+    poller: StatusPoller,
     seconds: float,
     count: int = 64,
     terminated: int = 0,
@@ -56,13 +56,13 @@ def poll_all(
     ended: dict[str, float] = {}
     with ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(watch.waiting())
+            stack.enter_context(poller.waiting())
         while athena.clock.now < began + seconds:
             for number in range(count):
                 session_id = f"session-{number}"
                 if session_id not in ended:
                     last = number >= count - terminated
-                    status = watch.status(session_id, since=began, terminated=last)
+                    status = poller.status(session_id, since=began, terminated=last)
                     if status is not None and status.state in ENDED:
                         ended[session_id] = athena.clock.now - began
             athena.clock.now += SHARED_INTERVAL_SECONDS
@@ -71,20 +71,20 @@ def poll_all(
 
 def test_one_who_waits_alone_asks_for_its_session(athena: ScriptedAthena) -> None:
     """No listing is needed for one."""
-    watch = watch_of(athena)
-    with watch.waiting():
-        status = watch.status("session-0", since=athena.clock.now)
+    poller = poller_of(athena)
+    with poller.waiting():
+        status = poller.status("session-0", since=athena.clock.now)
     assert status is not None
     assert athena.calls == ["GetSessionStatus"]
 
 
 def test_one_after_the_other_keeps_to_the_same_rate(athena: ScriptedAthena) -> None:
     """Sessions that are ready at once are never waited for by two, and still are many."""
-    watch = watch_of(athena)
+    poller = poller_of(athena)
     began = athena.clock.now
     for number in range(10):
-        with watch.waiting():
-            while watch.status(f"session-{number}", since=athena.clock.now) is None:
+        with poller.waiting():
+            while poller.status(f"session-{number}", since=athena.clock.now) is None:
                 athena.clock.now += SHARED_INTERVAL_SECONDS
     assert athena.calls == ["GetSessionStatus"] * 10
     assert athena.clock.now - began > 3
@@ -92,7 +92,7 @@ def test_one_after_the_other_keeps_to_the_same_rate(athena: ScriptedAthena) -> N
 
 def test_many_share_at_most_three_calls_a_second(athena: ScriptedAthena) -> None:
     """64 that look all the time, for ten seconds."""
-    poll_all(athena, watch_of(athena), seconds=10)
+    poll_all(athena, poller_of(athena), seconds=10)
     assert 20 <= len(athena.calls) <= 30
     assert set(athena.calls) == {"ListSessions"}
 
@@ -103,7 +103,7 @@ def test_where_nothing_is_listed_each_is_asked_for_in_turn(
 ) -> None:
     """It falls back by itself, and still keeps to three calls a second."""
     athena.failures["ListSessions"] = [kind(answer("SomeException"))]
-    poll_all(athena, watch_of(athena), seconds=10)
+    poll_all(athena, poller_of(athena), seconds=10)
     assert athena.calls.count("ListSessions") == 1
     assert 20 <= athena.calls.count("GetSessionStatus") <= 30
 
@@ -114,7 +114,7 @@ def test_while_listings_fail_single_sessions_are_asked_for(
 ) -> None:
     """A service that lists nothing for a while may well answer for one session."""
     athena.failures["ListSessions"] = [failure] * 5
-    poll_all(athena, watch_of(athena), seconds=10)
+    poll_all(athena, poller_of(athena), seconds=10)
     assert 5 <= athena.calls.count("GetSessionStatus") <= 8
     assert len(athena.calls) <= 30
 
@@ -122,7 +122,7 @@ def test_while_listings_fail_single_sessions_are_asked_for(
 def test_a_session_that_left_the_listing_is_asked_for(athena: ScriptedAthena) -> None:
     """It has died, and only its own status tells how; the 63 others do not keep it from that."""
     athena.scripts["session-63"] = ["FAILED"]
-    ended = poll_all(athena, watch_of(athena), seconds=5)
+    ended = poll_all(athena, poller_of(athena), seconds=5)
     assert ended.keys() == {"session-63"}
     assert ended["session-63"] < 1
     assert athena.calls[:2] == ["ListSessions", "GetSessionStatus"]
@@ -131,20 +131,20 @@ def test_a_session_that_left_the_listing_is_asked_for(athena: ScriptedAthena) ->
 
 def test_what_was_listed_earlier_tells_nothing_of_now(athena: ScriptedAthena) -> None:
     """A session that a diff saw alive may be dead when it is taken up."""
-    watch = watch_of(athena)
-    watch.recent_status("session-0", since=athena.clock.now)
-    with watch.waiting(), watch.waiting():
+    poller = poller_of(athena)
+    poller.recent_status("session-0", since=athena.clock.now)
+    with poller.waiting(), poller.waiting():
         athena.clock.now += 0.1
-        assert watch.status("session-0", since=athena.clock.now) is None
+        assert poller.status("session-0", since=athena.clock.now) is None
         athena.clock.now += 0.5
-        assert watch.status("session-0", since=athena.clock.now) is not None
+        assert poller.status("session-0", since=athena.clock.now) is not None
 
 
 def test_many_that_have_ended_are_found_by_listings(athena: ScriptedAthena) -> None:
     """A destroy of 64 sessions does not ask for each of them."""
     for number in range(64):
         athena.scripts[f"session-{number}"] = ["TERMINATED"]
-    ended = poll_all(athena, watch_of(athena), seconds=5, terminated=64)
+    ended = poll_all(athena, poller_of(athena), seconds=5, terminated=64)
     assert len(ended) == 64
     assert max(ended.values()) == 0
     assert athena.calls == ["ListSessions"]
@@ -153,9 +153,9 @@ def test_many_that_have_ended_are_found_by_listings(athena: ScriptedAthena) -> N
 def test_each_kind_of_question_has_its_turn(athena: ScriptedAthena) -> None:
     """One delete among 63 creates is not kept from the calls, nor the other way round."""
     athena.scripts["session-63"] = ["TERMINATED"]
-    assert poll_all(athena, watch_of(athena), seconds=5, terminated=1)["session-63"] < 1
+    assert poll_all(athena, poller_of(athena), seconds=5, terminated=1)["session-63"] < 1
     athena.scripts["session-0"] = ["FAILED"]
-    ended = poll_all(athena, watch_of(athena), seconds=5, terminated=63)
+    ended = poll_all(athena, poller_of(athena), seconds=5, terminated=63)
     assert ended["session-0"] < 2
     assert len(athena.calls) <= 30
 
@@ -166,14 +166,14 @@ def test_those_among_many_older_that_have_ended_are_found(athena: ScriptedAthena
         athena.start_session({"WorkGroup": "spark"}, f"token-{number}")
     for number in range(300):
         athena.scripts[f"session-{number}"] = ["TERMINATED"]
-    ended = poll_all(athena, watch_of(athena), seconds=60, count=8, terminated=8)
+    ended = poll_all(athena, poller_of(athena), seconds=60, count=8, terminated=8)
     assert len(ended) == 8
     assert max(ended.values()) < 8
 
 
 def test_liveness_of_many_takes_one_listing(athena: ScriptedAthena) -> None:
     """A no-change up of 64 sessions makes one call."""
-    watch = watch_of(athena)
+    poller = poller_of(athena)
     for number in range(64):
-        assert watch.recent_status(f"session-{number}", athena.clock.now - 10).state == "CREATING"
+        assert poller.recent_status(f"session-{number}", athena.clock.now - 10).state == "CREATING"
     assert athena.calls == ["ListSessions"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from athena_session_provider.aws import aws_settings, resolved_region
-from athena_session_provider.errors import ConfigurationError, MissingRegionError
+from athena_session_provider.service.errors import ConfigurationError, MissingRegionError
+from athena_session_provider.service.settings import aws_settings, resolved_region
 
 
 def test_all_keys_are_read() -> None:

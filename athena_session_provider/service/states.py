@@ -32,7 +32,7 @@ class SessionState(str, Enum):
         return self.value
 
 
-class Verdict(Enum):
+class Phase(Enum):
     """What a state means for somebody who waits for, or relies on, a session."""
 
     PENDING = "pending"
@@ -43,15 +43,15 @@ class Verdict(Enum):
     """It will never take a calculation again."""
 
 
-VERDICTS: dict[SessionState, Verdict] = {
-    SessionState.CREATING: Verdict.PENDING,
-    SessionState.CREATED: Verdict.PENDING,
-    SessionState.IDLE: Verdict.READY,
-    SessionState.BUSY: Verdict.READY,
-    SessionState.TERMINATING: Verdict.DEAD,
-    SessionState.TERMINATED: Verdict.DEAD,
-    SessionState.DEGRADED: Verdict.DEAD,
-    SessionState.FAILED: Verdict.DEAD,
+PHASES: dict[SessionState, Phase] = {
+    SessionState.CREATING: Phase.PENDING,
+    SessionState.CREATED: Phase.PENDING,
+    SessionState.IDLE: Phase.READY,
+    SessionState.BUSY: Phase.READY,
+    SessionState.TERMINATING: Phase.DEAD,
+    SessionState.TERMINATED: Phase.DEAD,
+    SessionState.DEGRADED: Phase.DEAD,
+    SessionState.FAILED: Phase.DEAD,
 }
 
 ENDED = frozenset({SessionState.TERMINATED, SessionState.FAILED})

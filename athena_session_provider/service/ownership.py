@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.request import service_model
+from athena_session_provider.service.request import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

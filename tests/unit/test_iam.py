@@ -15,8 +15,7 @@ from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
 from policy_sentry.querying.actions import get_action_data
 
-from athena_session_provider import client
-from athena_session_provider.policy import (
+from athena_session_provider.resources.iam import (
     Access,
     Place,
     execution_role_policy,
@@ -24,6 +23,7 @@ from athena_session_provider.policy import (
     tls_only_policy,
     trust_policy,
 )
+from athena_session_provider.service import boto
 
 PLACE = Place("aws", "eu-west-1", "123456789012")
 WORK_GROUP_ARN = "arn:aws:athena:eu-west-1:123456789012:workgroup/spark"
@@ -153,7 +153,7 @@ def test_conditions_are_on_keys_that_the_actions_have(name: str) -> None:
 
 def operations_in_the_code() -> set[str]:
     """The operations that the client calls: the first arguments of `_call`."""
-    tree = ast.parse(Path(client.__file__).read_text())
+    tree = ast.parse(Path(boto.__file__).read_text())
     return {
         node.args[0].value
         for node in ast.walk(tree)
@@ -175,7 +175,7 @@ def test_session_policy_has_the_operations_that_the_code_calls() -> None:
 
 
 def test_session_policy_without_the_optional() -> None:
-    """What is left starts, watches and ends sessions; Sids tell which is which."""
+    """What is left starts, pollers and ends sessions; Sids tell which is which."""
     required = session_policy(WORK_GROUP_ARN, optional=False)
     assert actions(required) == {
         "athena:StartSession",

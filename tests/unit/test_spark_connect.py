@@ -13,8 +13,8 @@ from unittest.mock import MagicMock
 import boto3
 import pytest
 
-from athena_session_provider import connect
-from athena_session_provider.errors import InvalidRequestError, SessionNotFoundError
+from athena_session_provider.service import spark_connect
+from athena_session_provider.service.errors import InvalidRequestError, SessionNotFoundError
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator
@@ -49,7 +49,7 @@ def session_id(emulator: Emulator) -> str:
 
 def test_the_url_is_what_amazons_client_makes(emulator: Emulator, session_id: str) -> None:
     """Host and port come from the service; the token goes into the metadata of each request."""
-    revealed = connect.connect_url(session_id, **arguments(emulator)).reveal()
+    revealed = spark_connect.connect_url(session_id, **arguments(emulator)).reveal()
     address, _, parameters = revealed.partition("/;")
     assert address == f"sc://{session_id}.athena-spark.{REGION}.emulator.invalid:443"
     metadata = dict(pair.split("=", 1) for pair in parameters.split(";"))
@@ -66,13 +66,13 @@ def test_an_endpoint_without_a_port_is_on_that_of_https() -> None:
     athena = MagicMock()
     athena.get_session_endpoint.return_value = MagicMock(url="https://a.example", token="t")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "shared_athena", lambda _: athena)
-        assert connect.connect_url("x").address == "a.example:443"
+        patch.setattr(spark_connect, "shared_athena", lambda _: athena)
+        assert spark_connect.connect_url("x").address == "a.example:443"
 
 
 def test_every_call_gets_a_fresh_token(emulator: Emulator, session_id: str) -> None:
     """Tokens are good for minutes, so none is kept."""
-    urls = {connect.connect_url(session_id, **arguments(emulator)).reveal() for _ in range(3)}
+    urls = {spark_connect.connect_url(session_id, **arguments(emulator)).reveal() for _ in range(3)}
     assert len(urls) == 3
 
 
@@ -81,7 +81,7 @@ def test_the_token_is_in_no_text(
 ) -> None:
     """Neither repr, str, format and pickle give it away, nor do our own logs."""
     with caplog.at_level(logging.DEBUG, logger="athena_session_provider"):
-        url = connect.connect_url(session_id, **arguments(emulator))
+        url = spark_connect.connect_url(session_id, **arguments(emulator))
     token = url.reveal().rpartition("=")[2]
     assert len(token) > 32
     for text in (
@@ -102,7 +102,7 @@ def test_pulumi_refuses_it_as_an_output(emulator: Emulator, session_id: str) -> 
 
     from pulumi.runtime import rpc
 
-    url = connect.connect_url(session_id, **arguments(emulator))
+    url = spark_connect.connect_url(session_id, **arguments(emulator))
     # Not asyncio.run, which leaves the thread without the loop that Pulumi's mocks look for.
     loop = asyncio.new_event_loop()
     with pytest.raises(ValueError, match="unexpected input of type ConnectUrl"):
@@ -114,13 +114,13 @@ def test_the_other_engine_has_no_endpoint(emulator: Emulator) -> None:
     """The service's answer comes as an error of this package, with what to do."""
     other = start(emulator, WorkGroup="spark", EngineConfiguration={"MaxConcurrentDpus": 4})
     with pytest.raises(InvalidRequestError, match=r"GetSessionEndpoint for session .* was refused"):
-        connect.connect_url(other, **arguments(emulator))
+        spark_connect.connect_url(other, **arguments(emulator))
 
 
 def test_an_unknown_session_is_named(emulator: Emulator) -> None:
     """Such as one of another region."""
     with pytest.raises(SessionNotFoundError, match="another region or account"):
-        connect.connect_url(str(uuid.uuid4()), **arguments(emulator))
+        spark_connect.connect_url(str(uuid.uuid4()), **arguments(emulator))
 
 
 def test_a_remote_session_is_made_of_the_revealed_url(
@@ -131,7 +131,7 @@ def test_a_remote_session_is_made_of_the_revealed_url(
     sql.SparkSession = MagicMock()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyspark", types.ModuleType("pyspark"))
     monkeypatch.setitem(sys.modules, "pyspark.sql", sql)
-    spark = connect.remote_spark(session_id, **arguments(emulator))
+    spark = spark_connect.remote_spark(session_id, **arguments(emulator))
     (url,) = sql.SparkSession.builder.remote.call_args.args
     assert "<hidden>" not in url
     assert url.startswith(f"sc://{session_id}.")

@@ -25,6 +25,7 @@
     ├── UnexpectedStateError         a state that this package does not know
     ├── SessionDiedError             the session ended while it was waited for
     ├── AdoptionError                the session to take over cannot be taken over
+    ├── WorkGroupInUseError          a work group or its bucket is still in use
     ├── WaitTimeoutError
     └── CancelledError               the engine asked us to stop
 
@@ -265,6 +266,10 @@ class SessionDiedError(AthenaSessionError):
 
 class AdoptionError(AthenaSessionError):
     """The session named by adopt_session_id cannot be taken over."""
+
+
+class WorkGroupInUseError(AthenaSessionError):
+    """A work group has live sessions, or its bucket has objects, that nobody asked to delete."""
 
 
 class WaitTimeoutError(AthenaSessionError):

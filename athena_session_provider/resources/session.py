@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
-from athena_session_provider.explicit_provider import config_members
-from athena_session_provider.owner import owner_of_stack
 from athena_session_provider.provider import AthenaSessionProvider
+from athena_session_provider.resources.args import (
+    AwsConfig,
+    ClassificationArgs,
+    EngineConfigurationArgs,
+)
+from athena_session_provider.resources.stack_identity import owner_of_stack
 
 TYPE = "pulumi-python:dynamic/athena:Session"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassificationArgs:
-    """API structure ``Classification``: settings of the engine `Apache Spark version 3.5`."""
-
-    name: Input[str]
-    """1 to 128 characters, such as ``spark-defaults``."""
-    properties: Input[Mapping[str, Input[str]]] | None = None
-    """Values have at most 51200 characters. Keys are sent as they are."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfigurationArgs:
-    """API structure ``EngineConfiguration``. What is left out is not sent.
-
-    Work groups of `PySpark engine version 3` take the DPU sizes and spark_properties, those of
-    `Apache Spark version 3.5` take classifications; each refuses the other's.
-    """
-
-    max_concurrent_dpus: Input[int] | None = None
-    """The most DPUs that may run at once, 2 to 5000. Each costs money for each hour."""
-    coordinator_dpu_size: Input[int] | None = None
-    """DPUs of the coordinator: 1."""
-    default_executor_dpu_size: Input[int] | None = None
-    """DPUs of an executor: 1."""
-    additional_configs: Input[Mapping[str, Input[str]]] | None = None
-    """Settings of the notebook engine, such as ``NotebookId``; keys are kept as they are."""
-    spark_properties: Input[Mapping[str, Input[str]]] | None = None
-    """Spark properties, such as ``spark.sql.shuffle.partitions``; keys are kept as they are."""
-    classifications: Input[Sequence[Input[ClassificationArgs | Mapping[str, Any]]]] | None = None
-    """Settings of the engine 3.5, by classification."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AwsConfig:
-    """Region, credentials and endpoints of one resource; what is left out comes from the stack.
-
-    There is no member for a key: arguments are stored in the state. Keys are read from the
-    stack's configuration, from ``aws:accessKey`` and so on, or from another namespace.
-    """
-
-    region: Input[str] | None = None
-    """Such as ``eu-west-1``."""
-    profile: Input[str] | None = None
-    """A profile of the AWS configuration file."""
-    assume_roles: Input[Sequence[Input[Mapping[str, Any]]]] | None = None
-    """Roles to assume one after the other, as in ``aws:assumeRoles`` (role_arn, external_id...)."""
-    endpoints: Input[Any] | None = None
-    """A map of service (``athena``, ``sts``) to URL, or a list of such maps."""
-    default_tags: Input[Mapping[str, Any]] | None = None
-    """Tags for the session that its own tags override."""
-    config_namespace: str | None = None
-    """The namespace of the stack's configuration to read instead of ``aws``."""
-
-    @classmethod
-    def from_provider(cls, provider: pulumi.ProviderResource) -> AwsConfig:
-        """Give the region, profile and endpoints of an explicit ``aws.Provider``.
-
-        Pulumi lets a program read no more of one: for roles and default tags, write an
-        ``AwsConfig`` and make the provider of it. A provider with keys is refused.
-        """
-        return cls(**config_members(provider))
 
 
 class Session(Resource, module="athena", name="Session"):

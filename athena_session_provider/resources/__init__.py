@@ -1,0 +1,1 @@
+"""What a program writes: resources and their arguments."""

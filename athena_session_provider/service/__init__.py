@@ -1,0 +1,1 @@
+"""Athena alone: the operations on a session, without Pulumi."""
