@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from athena_session_provider import inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
-from athena_session_provider.operations.leftovers import end_leftovers
+from athena_session_provider.operations.leftovers import end_leftovers, is_unfinished
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
@@ -277,8 +277,21 @@ class SessionOperations:
                 previous_token=self._run.token_of(identity.urn),
                 cleanup=self._cleanup_deadline,
                 on_started=self._run.know,
+                may_adopt=self._may_adopt(athena, props, deadline),
             )
         return created.client_request_token, created.status
+
+    def _may_adopt(
+        self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
+    ) -> Callable[[str], bool]:
+        """Return what decides whether the session of a token may be adopted.
+
+        In a replacement that creates first, the session of the same token may be the old one,
+        which the engine deletes afterwards.
+        """
+        if not (props.get(IDENTITY) or {}).get("create_before_delete"):
+            return lambda _session_id: True
+        return lambda session_id: is_unfinished(athena, props["work_group"], session_id, deadline)
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline

@@ -185,6 +185,7 @@ def _identity(
         "urn": _urn(name, opts),
         "secrets": _secrets(properties),
         "protected": protected or None,
+        "create_before_delete": True if opts.delete_before_replace is False else None,
     }
     if not reads:
         identity["owner"] = identity_for(
