@@ -25,9 +25,9 @@ TYPE = "pulumi-python:dynamic/athena:Session"
 class Session(Resource, module="athena", name="Session"):
     """An Apache Spark session on Amazon Athena.
 
-    ``pulumi up`` starts it (StartSession) and waits until it is ready; ``pulumi destroy`` terminates
-    it (TerminateSession). A change of any argument but ``tags`` replaces it: the old session is
-    terminated before the new one starts.
+    ``pulumi up`` starts it (StartSession) and waits until it is ready; ``pulumi destroy``
+    terminates it (TerminateSession). A change of any argument but ``tags`` replaces it: the old
+    session is terminated before the new one starts.
     """
 
     session_id: Output[str]
