@@ -47,7 +47,7 @@ class EmulatedTime:
 
 def calls_of_creates(*, token_known: bool) -> list[list[str]]:
     """Create and end a session again and again; give the operations of each create."""
-    with Emulator(start_seconds=8.0) as emulator:
+    with Emulator(start_seconds=8.0, terminate_seconds=0.0) as emulator:
         athena = BotoAthena(
             AwsSettings(
                 region="eu-west-1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -138,10 +139,11 @@ def _locked(mark: Mark) -> Iterator[None]:
         # Without the lock, only another command of this very stack could be wrong about it.
         yield
         return
-    import fcntl
-
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_SH)
         try:
             yield
         finally:
@@ -149,6 +151,8 @@ def _locked(mark: Mark) -> Iterator[None]:
 
 
 def _is_locked(mark: Mark) -> bool:
+    if sys.platform == "win32":
+        return False
     import fcntl
 
     try:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from athena_session_provider import inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
-from athena_session_provider.operations.leftovers import end_leftovers
+from athena_session_provider.operations.leftovers import end_leftovers, is_unfinished
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     CancelledError,
     ConfigurationError,
@@ -276,8 +277,28 @@ class SessionOperations:
                 previous_token=self._run.token_of(identity.urn),
                 cleanup=self._cleanup_deadline,
                 on_started=self._run.know,
+                may_adopt=self._may_adopt(athena, props, deadline),
             )
         return created.client_request_token, created.status
+
+    def _may_adopt(
+        self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
+    ) -> Callable[[str], bool] | None:
+        """Return what decides whether a session of an earlier create may be adopted.
+
+        In a replacement that creates first, it may be the old session, which the engine deletes
+        afterwards.
+        """
+        if not (props.get(IDENTITY) or {}).get("create_before_delete"):
+            return None
+
+        def may_adopt(session_id: str) -> bool:
+            try:
+                return is_unfinished(athena, props["work_group"], session_id, deadline)
+            except (AccessDeniedError, SessionNotFoundError):
+                return False
+
+        return may_adopt
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline

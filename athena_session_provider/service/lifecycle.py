@@ -174,6 +174,7 @@ class SessionLifecycle:
         previous_token: str = "",
         cleanup: Callable[[], Deadline | None],
         on_started: Callable[[str], None] = ignore,
+        may_adopt: Callable[[str], bool] | None = None,
     ) -> Created:
         """Start a session and wait until it is ready. On failure, terminate it.
 
@@ -185,6 +186,8 @@ class SessionLifecycle:
             cleanup: Returns the deadline for terminating the session of a create that failed, or
                 None if another process may have adopted the session already.
             on_started: Receives each session id as soon as StartSession returns it.
+            may_adopt: Returns whether a session that an earlier create started may become the
+                resource's; it is left as it is otherwise. None if every such session may.
 
         Returns:
             The session, in a state that its users can rely on.
@@ -200,7 +203,9 @@ class SessionLifecycle:
 
         try:
             with self._poller.waiting():
-                attempt, status = self._start(identity, request, previous_token, remember)
+                attempt, status = self._start(
+                    identity, request, previous_token, remember, may_adopt
+                )
                 status = self.wait_until_ready(status)
             if not status.engine_version or status.started_at is None:
                 status = self._retry(lambda: self._athena.get_session(status.session_id)).status
@@ -223,6 +228,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         previous_token: str,
         on_started: Callable[[str], None],
+        may_adopt: Callable[[str], bool] | None,
     ) -> tuple[_Attempt, SessionStatus]:
         """Find the first generation with a live session, starting one if there is none."""
         if self._arn("id"):
@@ -231,7 +237,7 @@ class SessionLifecycle:
         generation = 0 if used_up is None else used_up + 1
         outcomes: Counter[_Outcome] = Counter()
         while True:
-            attempt = self._try(identity, request, generation, on_started)
+            attempt = self._try(identity, request, generation, on_started, may_adopt)
             if attempt.outcome is _Outcome.ALIVE and attempt.status is not None:
                 return attempt, attempt.status
             outcomes[attempt.outcome] += 1
@@ -250,6 +256,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         generation: int,
         on_started: Callable[[str], None],
+        may_adopt: Callable[[str], bool] | None,
     ) -> _Attempt:
         token = client_request_token(identity, request, generation)
         began = self._deadline.clock.monotonic()
@@ -257,13 +264,19 @@ class SessionLifecycle:
             started, token, request = self._start_session(identity, request, generation, token)
         except TokenReusedError:
             live = self._marked_like(request)
-            if live is None:
+            if live is None or not (may_adopt is None or may_adopt(live.session_id)):
                 return _Attempt(_Outcome.USED_UP, token, request)
             on_started(live.session_id)
             return _Attempt(_Outcome.ALIVE, token, request, live.session_id, live)
-        on_started(started.session_id)
+        if may_adopt is None:
+            on_started(started.session_id)
         took = dt.timedelta(seconds=self._deadline.clock.monotonic() - began)
         status = self._status_of_new(started.session_id)
+        ours = status is None or _started_just_now(status, started, took)
+        if may_adopt is not None:
+            if not ours and not may_adopt(started.session_id):
+                return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
+            on_started(started.session_id)
         if status is None:
             # If the service does know it after all, it must not run.
             with contextlib.suppress(SessionNotFoundError):
@@ -274,7 +287,6 @@ class SessionLifecycle:
         if status.state is SessionState.DEGRADED:
             # Unusable, and still paid for.
             self._retry(lambda: self._athena.terminate_session(started.session_id))
-        ours = _started_just_now(status, started, took)
         outcome = _Outcome.DEAD_START if ours else _Outcome.USED_UP
         return _Attempt(outcome, token, request, started.session_id, status)
 
