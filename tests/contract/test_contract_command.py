@@ -123,7 +123,7 @@ def test_an_interrupted_run_ends_its_sessions(
     if lost:
         # Such a session is in no list for a while.
         emulator.inject("StartSession", "slow-after", seconds=30.0)
-        emulator.inject("ListSessions", "error", times=None)
+        emulator.inject("ListSessions", "access-denied", times=None)
     process = start(emulator, tmp_path / "contract.md", "--yes", "--only", "replay_of_dead")
     deadline = time.monotonic() + 60
     while len(emulator.live_sessions()) < 2:
