@@ -31,8 +31,13 @@ def test_the_site_builds_in_strict_mode(tmp_path: Path) -> None:
     assert (
         "Take over this running session" in (tmp_path / "reference/session/index.html").read_text()
     )
-    # A typing error in the name of a fence shows as text.
-    assert 'class="mermaid"' in (tmp_path / "explanation/how-it-works/index.html").read_text()
+    # Diagrams are drawn, and no page loads anything from another host.
+    drawn = (tmp_path / "explanation/how-it-works/index.html").read_text()
+    assert drawn.count('<img class="diagram" alt="') == 2
+    assert "stateDiagram" not in drawn
+    foreign = re.compile(r'<(?:script|img|link rel="stylesheet")[^>]* (?:src|href)="(?:https?:)?//')
+    for page in tmp_path.rglob("*.html"):
+        assert not foreign.search(page.read_text()), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
