@@ -87,7 +87,7 @@ define core
 endef
 
 unit: setup ## run the fast tests, which need no Pulumi CLI
-	$(BIN)/python -m pytest -m "not engine" $(ARGS)
+	$(BIN)/python -m pytest -m "not engine and not docs" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
 	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
