@@ -32,14 +32,16 @@ def start(
     timeout: float = 600,
     *,
     shown: list[str] | None = None,
-    previous_token: str = "",
+    warned: list[str] | None = None,
+    request: dict[str, Any] = REQUEST,
+    **options: Any,
 ) -> Created:
-    return lifecycle(athena, timeout, progress=(shown if shown is not None else []).append).create(
-        IDENTITY,
-        REQUEST,
-        previous_token=previous_token,
-        cleanup=lambda: Deadline.after(60, athena.clock),
-    )
+    return lifecycle(
+        athena,
+        timeout,
+        progress=(shown if shown is not None else []).append,
+        warn=(warned if warned is not None else []).append,
+    ).create(IDENTITY, request, cleanup=lambda: Deadline.after(60, athena.clock), **options)
 
 
 def end(
@@ -252,6 +254,32 @@ def test_a_poll_that_is_refused_ends_the_wait_and_the_session(athena: ScriptedAt
     with pytest.raises(errors.AccessDeniedError, match="was terminated"):
         start(athena)
     assert athena.live() == []
+
+
+def test_an_older_session_that_may_not_be_adopted_is_left_alone(athena: ScriptedAthena) -> None:
+    """The old session of a replacement that creates first: the next generation is started."""
+    start(athena)
+    athena.clock.now += 60
+    asked: list[str] = []
+
+    def may_adopt(session_id: str) -> bool:
+        asked.append(session_id)
+        return False
+
+    assert start(athena, may_adopt=may_adopt).status.session_id == "session-1"
+    # The one that this create started itself is not asked about: nothing would ever be ours.
+    assert asked == ["session-0"]
+    assert athena.live() == ["session-0", "session-1"]
+
+
+def test_a_create_that_may_not_adopt_ends_only_its_own_session(athena: ScriptedAthena) -> None:
+    """When it fails, too."""
+    start(athena)
+    athena.clock.now += 60
+    athena.states = ("CREATING",)
+    with pytest.raises(errors.WaitTimeoutError):
+        start(athena, timeout=30, may_adopt=lambda _session_id: False)
+    assert athena.live() == ["session-0"]
 
 
 def test_delete_terminates_and_waits(athena: ScriptedAthena) -> None:
