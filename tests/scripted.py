@@ -18,6 +18,8 @@ from athena_session_provider.service.errors import (
     ServiceAnswer,
     SessionNotFoundError,
 )
+from athena_session_provider.service.lifecycle import Created, SessionLifecycle
+from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.states import (
     ENDED,
     ENGINE_3,
@@ -25,10 +27,14 @@ from athena_session_provider.service.states import (
     SessionState,
     phase_of,
 )
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
+REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 
 
@@ -211,3 +217,29 @@ class ScriptedAthena:
 
         endpoint: SessionEndpoint = self._act("GetSessionEndpoint", act)
         return endpoint
+
+
+def lifecycle(
+    athena: ScriptedAthena, timeout: float = 600, work_group: str = "spark", **receivers: Any
+) -> SessionLifecycle:
+    """The operations of a new process."""
+    pollers = PollerPool(athena.clock.monotonic)
+    deadline = Deadline.after(timeout, athena.clock)
+    return SessionLifecycle(athena, work_group, pollers, deadline, **receivers)
+
+
+def start(
+    athena: ScriptedAthena,
+    timeout: float = 600,
+    *,
+    shown: list[str] | None = None,
+    warned: list[str] | None = None,
+    request: dict[str, Any] = REQUEST,
+    **options: Any,
+) -> Created:
+    return lifecycle(
+        athena,
+        timeout,
+        progress=(shown if shown is not None else []).append,
+        warn=(warned if warned is not None else []).append,
+    ).create(IDENTITY, request, cleanup=lambda: Deadline.after(60, athena.clock), **options)

@@ -59,7 +59,10 @@ NEW_SESSION_SECONDS = 3.0
 """How long a session id that StartSession returned may be unknown to GetSessionStatus."""
 
 ENDPOINT_SECONDS = 180.0
-"""How long GetSessionEndpoint may take to return a token (dbt-adapters waits as long)."""
+"""How long GetSessionEndpoint of a CREATED session may take to return a token.
+
+dbt-adapters waits as long.
+"""
 
 DEAD_STARTS = 5
 """How many sessions that a create itself started may be dead when it asks for their state.
@@ -378,7 +381,7 @@ class SessionLifecycle:
             CancelledError: The command was cancelled.
         """
         began = self._deadline.clock.monotonic()
-        endpoint_by = Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+        endpoint_by: Deadline | None = None
         failure = ""
         while True:
             if status.phase is Phase.DEAD:
@@ -388,7 +391,9 @@ class SessionLifecycle:
             if obstacle is None:
                 return status
             given_up = self._deadline.passed()
-            if status.phase is Phase.READY and (given_up or endpoint_by.passed()):
+            if status.phase is Phase.READY:
+                endpoint_by = endpoint_by or Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+            if endpoint_by and (given_up or endpoint_by.passed()):
                 self._warn(
                     f"Session {status.session_id} is {status.state}, but clients cannot connect to "
                     f"it yet: {obstacle}"
@@ -399,17 +404,19 @@ class SessionLifecycle:
             waited = self._deadline.clock.monotonic() - began
             self._progress(f"{status.state.value} for {waited:.0f}s")
             self._deadline.sleep(poll_interval(waited, shared=self._poller.shared))
-            try:
-                found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
-            except AthenaSessionError as exc:
-                if not is_transient(exc):
-                    raise
-                failure = str(exc)
-            else:
-                failure = ""
-                if found is not None:
-                    engine_version = found.engine_version or status.engine_version
-                    status = replace(found, engine_version=engine_version)
+            status, failure = self._polled(status, began)
+
+    def _polled(self, status: SessionStatus, began: float) -> tuple[SessionStatus, str]:
+        """Return the status now; the last one, and why, if it cannot be determined."""
+        try:
+            found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
+        except AthenaSessionError as exc:
+            if not is_transient(exc):
+                raise
+            return status, str(exc)
+        if found is None:
+            return status, ""
+        return replace(found, engine_version=found.engine_version or status.engine_version), ""
 
     def _with_engine(self, status: SessionStatus) -> SessionStatus:
         """Return the status with the session's engine, which decides what CREATED means."""

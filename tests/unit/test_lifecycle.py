@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from scripted import FakeClock, ScriptedAthena, answer
+from scripted import IDENTITY, REQUEST, FakeClock, ScriptedAthena, answer, lifecycle, start
 
 from athena_session_provider.service import errors
-from athena_session_provider.service.lifecycle import Created, SessionLifecycle
-from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.states import SessionState
-from athena_session_provider.service.token import Identity, client_request_token
+from athena_session_provider.service.token import client_request_token
 from athena_session_provider.service.waiting import Deadline
-
-IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
-REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
-
-
-def lifecycle(
-    athena: ScriptedAthena, timeout: float = 600, work_group: str = "spark", **receivers: Any
-) -> SessionLifecycle:
-    """The operations of a new process."""
-    pollers = PollerPool(athena.clock.monotonic)
-    deadline = Deadline.after(timeout, athena.clock)
-    return SessionLifecycle(athena, work_group, pollers, deadline, **receivers)
-
-
-def start(
-    athena: ScriptedAthena,
-    timeout: float = 600,
-    *,
-    shown: list[str] | None = None,
-    warned: list[str] | None = None,
-    request: dict[str, Any] = REQUEST,
-    **options: Any,
-) -> Created:
-    return lifecycle(
-        athena,
-        timeout,
-        progress=(shown if shown is not None else []).append,
-        warn=(warned if warned is not None else []).append,
-    ).create(IDENTITY, request, cleanup=lambda: Deadline.after(60, athena.clock), **options)
 
 
 def end(
