@@ -6,7 +6,11 @@ import datetime as dt
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from athena_session_provider.operations.run import ProviderHost, Run
+from athena_session_provider.operations.session import SessionOperations
+from athena_session_provider.operations.stack_sessions import StackSessionsOperations
 from athena_session_provider.service.api import (
+    Athena,
     SessionDetails,
     SessionEndpoint,
     SessionStatus,
@@ -14,6 +18,7 @@ from athena_session_provider.service.api import (
     session_arn,
 )
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     ServiceAnswer,
     SessionNotFoundError,
@@ -33,6 +38,7 @@ from athena_session_provider.service.waiting import Deadline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+UNKNOWN = "unknown in preview"
 IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
 REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -76,6 +82,8 @@ class ScriptedAthena:
     account_id: str | None = "123456789012"
     failures: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
     lost: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
+    denied: frozenset[str] = frozenset()
+    """Operations that the role may not call."""
     calls: list[str] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, list[str]] = field(default_factory=dict)
@@ -96,6 +104,8 @@ class ScriptedAthena:
         self.calls.append(operation)
         if self.failures.get(operation):
             raise self.failures[operation].pop(0)
+        if operation in self.denied:
+            raise AccessDeniedError(answer("AccessDeniedException", operation=operation))
         result = act()
         if self.lost.get(operation):
             raise self.lost[operation].pop(0)
@@ -217,6 +227,42 @@ class ScriptedAthena:
 
         endpoint: SessionEndpoint = self._act("GetSessionEndpoint", act)
         return endpoint
+
+
+class FakeHost(ProviderHost):
+    """A provider process whose time is the fake clock's, and that keeps its messages."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.warnings: list[str] = []
+        self.fake_clock = clock
+        super().__init__(lambda _urn, message: self.warnings.append(message), lambda *_: None)
+
+    def clock(self) -> FakeClock:
+        return self.fake_clock
+
+    cleanup_clock = clock
+
+
+class ScriptedOperations(SessionOperations):
+    """The operations of one command, on a scripted service."""
+
+    def __init__(self, athena: Athena, host: FakeHost, run: Run | None = None) -> None:
+        super().__init__({}, run or Run(host.fake_clock), host, unknown=UNKNOWN)
+        self.athena = athena
+
+    def _athena(self, _props: Mapping[str, Any]) -> Athena:
+        return self.athena
+
+
+class ScriptedStackSessions(StackSessionsOperations):
+    """The operations on a stack's identity, on a scripted service."""
+
+    def __init__(self, athena: Athena, host: FakeHost, run: Run | None = None) -> None:
+        super().__init__({}, run or Run(host.fake_clock), host)
+        self.athena = athena
+
+    def _athena(self, _props: Mapping[str, Any]) -> Athena:
+        return self.athena
 
 
 def lifecycle(
