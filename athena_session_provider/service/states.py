@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+ENGINE_3 = "PySpark engine version 3"
+ENGINE_3_5 = "Apache Spark version 3.5"
+
 
 class SessionState(str, Enum):
     """``SessionStatus.State``. A test holds the members against botocore's model."""
