@@ -7,21 +7,18 @@ shown and never touched.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from athena_session_provider.cli.sessions import (
+    end_session,
     marked_sessions,
     named_sessions,
     unfinished_starts,
 )
 from athena_session_provider.cli.stacks import Stack, stack_names
 from athena_session_provider.service.errors import AthenaSessionError
-from athena_session_provider.service.lifecycle import terminate_session
-from athena_session_provider.service.poller import PollerPool
-from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
     from athena_session_provider.cli.progress import Reporter
     from athena_session_provider.service.api import Athena
-
-TERMINATE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -117,19 +112,11 @@ def _plain(urn: str) -> str:
 
 
 def terminate(athena: Athena, orphans: Iterable[Orphan], reporter: Reporter) -> Iterator[Orphan]:
-    """End them one by one; a failure of one leaves the others to be ended."""
-    pollers = PollerPool(time.monotonic)
+    """Terminate orphans one by one; a failure does not stop the others."""
     for orphan in orphans:
         reporter.status(f"ending session {orphan.session_id}")
-        deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
         try:
-            terminate_session(
-                athena,
-                orphan.session_id,
-                orphan.work_group,
-                pollers=pollers,
-                deadline=deadline,
-            )
+            end_session(athena, orphan.session_id, orphan.work_group)
         except AthenaSessionError as exc:
             yield replace(orphan, error=str(exc))
         else:

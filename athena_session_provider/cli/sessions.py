@@ -1,8 +1,9 @@
-"""The sessions that the state of a stack names, and what the service says of them."""
+"""Sessions in the state of a stack, and marked sessions in the service."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,18 @@ from athena_session_provider.resources.session import TYPE
 from athena_session_provider.service.api import Athena, SessionStatus, session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import ServiceError
+from athena_session_provider.service.lifecycle import terminate_session
 from athena_session_provider.service.ownership import marked_urn
+from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import aws_settings
+from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+TERMINATE_SECONDS = 120.0
+"""Seconds that a command waits for the end of a session."""
 
 
 @dataclass(frozen=True)
@@ -24,31 +32,31 @@ class NamedSession:
 
     urn: str
     session_id: str
-    """Empty for one that was being started when the state was written."""
+    """"" for a start that was under way when the state was written."""
     work_group: str
     region: str
     engine_version: str = ""
     arn: str = ""
     owned: bool = True
-    """False for one that the program only reads, with ``Session.get``."""
+    """False for a session that the program only reads, with ``Session.get``."""
     aws: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def athena(self, config: Mapping[str, Any]) -> Athena:
-        """Give the client that the resource itself uses. Raises AthenaSessionError."""
+        """Return a client with the resource's own settings. Raises AthenaSessionError."""
         settings = aws_settings(config, self.aws)
         return shared_athena(dataclasses.replace(settings, region=self.region or settings.region))
 
 
 def named_sessions(deployment: Mapping[str, Any]) -> list[NamedSession]:
-    """List the sessions of an exported state."""
+    """Return the sessions of an exported state."""
     return [_session(resource) for resource in deployment.get("resources") or () if _is(resource)]
 
 
 def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
-    """List the starts that are under way, or were when the run that made them was killed.
+    """Return the starts that are under way, or were when their run was killed.
 
-    Pulumi keeps the note of a killed start also after a later run has finished it; such a one is
-    a resource of the state by then.
+    Pulumi keeps the pending operation of a killed start even after a later run has completed it.
+    Then the state has the resource, too, and the start is not returned.
     """
     finished = {resource.get("urn") for resource in deployment.get("resources") or ()}
     starts = [
@@ -79,17 +87,17 @@ def _session(resource: Mapping[str, Any]) -> NamedSession:
 
 
 def _text(value: Any) -> str:
-    # A secret is stored as a map that only Pulumi can read.
+    # A secret is stored as a map with encrypted text.
     return value if isinstance(value, str) else ""
 
 
 def marked_sessions(
     athena: Athena, work_group: str, on_unreadable: Callable[[str, str], None]
 ) -> Iterator[tuple[SessionStatus, str]]:
-    """Give the live sessions of a work group that this package started, and for which URN.
+    """Yield the live sessions of a work group that this package started, each with its URN.
 
-    A session with a description of the user's choice is recognized by a tag. One whose tags
-    cannot be read is told to ``on_unreadable``, with the reason, and left out: the safe side.
+    A session whose tags cannot be read is omitted; ``on_unreadable`` is called with its id and the
+    reason.
     """
     for status in athena.list_sessions(work_group):
         urn = marked_urn(status.description)
@@ -104,3 +112,17 @@ def marked_sessions(
                     on_unreadable(status.session_id, "the account of the credentials is unknown")
         if urn is not None:
             yield status, urn
+
+
+def end_session(athena: Athena, session_id: str, work_group: str) -> None:
+    """Terminate a session and wait up to TERMINATE_SECONDS for its end.
+
+    Raises AthenaSessionError.
+    """
+    terminate_session(
+        athena,
+        session_id,
+        work_group,
+        pollers=PollerPool(time.monotonic),
+        deadline=Deadline.after(TERMINATE_SECONDS, SystemClock()),
+    )

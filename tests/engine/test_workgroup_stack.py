@@ -174,7 +174,7 @@ ENGINES = ["PySpark engine version 3", "Apache Spark version 3.5"]
 def forget_triggers(stack: PulumiStack) -> None:
     """Make the state one of a version that set no replacement trigger."""
     file = stack.state_file
-    text, count = re.subn(r',\s*"replacementTrigger": "[^"]*"', "", file.read_text())
+    text, count = re.subn(r',\s*"replacementTrigger":\s*"[^"]*"', "", file.read_text())
     assert count == 1
     file.write_text(text)
 

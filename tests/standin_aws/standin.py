@@ -677,7 +677,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
 def detailed_diff(
     old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
-) -> Iterator[tuple[str, provider_pb2.PropertyDiff.Kind]]:
+) -> Iterator[tuple[str, Any]]:
     """Return each changed leaf by its path, as the bridge of Terraform providers does."""
     for name in {*old, *new}:
         before, after = old.get(name), new.get(name)
@@ -694,7 +694,7 @@ def detailed_diff(
 def _diff_response(
     diffs: list[str],
     replaces: list[str],
-    detailed: Mapping[str, provider_pb2.PropertyDiff.Kind] | None = None,
+    detailed: Mapping[str, Any] | None = None,
 ) -> provider_pb2.DiffResponse:
     changes = provider_pb2.DiffResponse.DIFF_SOME if diffs else provider_pb2.DiffResponse.DIFF_NONE
     replacing = {"ADD": "ADD_REPLACE", "DELETE": "DELETE_REPLACE", "UPDATE": "UPDATE_REPLACE"}

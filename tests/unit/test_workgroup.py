@@ -251,7 +251,7 @@ def test_another_engine_replaces_the_work_group(stack: Stack) -> None:
     assert request.deleteBeforeReplace is True
     assert request.replacement_trigger.string_value == "Apache Spark version 3.5"
     (path,) = request.replaceOnChanges
-    found = stack.inputs["spark"]
+    found: Any = stack.inputs["spark"]
     for part in path.split("."):
         found = found[part]
     assert found == "Apache Spark version 3.5"
