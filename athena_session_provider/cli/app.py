@@ -27,10 +27,10 @@ from athena_session_provider.cli.progress import Reporter
 from athena_session_provider.cli.project import temporary_project
 from athena_session_provider.cli.stacks import PARALLEL, Stack
 from athena_session_provider.cli.times import utc_now
-from athena_session_provider.inputs import timeout_seconds
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import AthenaSessionError
 from athena_session_provider.service.settings import aws_settings
+from athena_session_provider.service.waiting import timeout_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -334,10 +334,20 @@ def orphans(
     work_group: Annotated[
         list[str], typer.Option("--work-group", "-w", help="Work group to look in; repeatable.")
     ],
-    terminate: Annotated[bool, typer.Option("--terminate", help="End what is found.")] = False,
+    terminate: Annotated[
+        bool, typer.Option("--terminate", help="Terminate the orphans of known stacks.")
+    ] = False,
+    unknown_stacks: Annotated[
+        bool,
+        typer.Option(
+            "--unknown-stacks",
+            help="Treat sessions of unknown stacks as orphans, too. Use it only if no stack of "
+            "another backend starts sessions in the work group.",
+        ),
+    ] = False,
     older_than: Annotated[
         timedelta,
-        typer.Option(parser=_duration, metavar="DURATION", help="Leave younger sessions alone."),
+        typer.Option(parser=_duration, metavar="DURATION", help="Ignore younger sessions."),
     ] = "0s",  # type: ignore[assignment]
     region: Annotated[
         str | None,
@@ -356,15 +366,19 @@ def orphans(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Backend whose stacks may name a session; repeatable, since a session that only "
-            "an unnamed backend knows looks like an orphan.",
+            help="Backend whose stacks are read; repeatable.",
             show_default="the current one",
         ),
     ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find live sessions that this package started and that no stack names."""
+    """Find live sessions that this package started and that no stack names.
+
+    A session is an orphan if the state of the stack that started it is in the backend, and no state
+    names the session. Sessions of other stacks are listed separately, as of an unknown stack: one
+    that was removed, or one in another backend.
+    """
     reporter = Reporter(Console(stderr=True), verbose=verbose)
     with ExitStack() as stack:
         stack.enter_context(reporter.working("reading the sessions"))
@@ -395,14 +409,14 @@ def orphans(
             older_than=older_than,
         )
         if terminate:
-            found = list(orphans_.terminate(athena, found, reporter))
+            found = list(orphans_.terminate(athena, found, reporter, unknown_stacks=unknown_stacks))
     if json:
         show.print_json(show.orphans_json(found))
     else:
         show.print_orphans(Console(), found, utc_now())
     if any(orphan.error for orphan in found):
         raise typer.Exit(Exit.PARTLY)
-    if found and not terminate:
+    if not terminate and any(orphan.known_stack or unknown_stacks for orphan in found):
         raise typer.Exit(Exit.ORPHANS_FOUND)
 
 

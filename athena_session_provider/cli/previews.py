@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.cli.failures import (
     CommandFailedError,
@@ -28,6 +28,7 @@ from athena_session_provider.cli.preview import (
 from athena_session_provider.cli.sessions import (
     NamedSession,
     end_session,
+    identities,
     marked_sessions,
     named_sessions,
     unfinished_starts,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
     from athena_session_provider.cli.progress import Reporter
+    from athena_session_provider.service.api import Athena
 
 JOBS = 4
 """Stacks that are read or taken down at once."""
@@ -130,40 +132,46 @@ def _take_down(
     stack.set_config(options.config)
     before = stack.deployment()
     sessions = [session for session in named_sessions(before) if session.owned]
-    unfinished = unfinished_starts(before)
+    unnamed = _unnamed_sessions(stack, before, reporter)
     reporter.status(f"{stack.name}: pulumi destroy")
     stack.destroy(options.parallel)
-    # `destroy` ends the sessions in the state, which has no id for a start whose run was killed.
-    unnamed = _end_unfinished(stack, unfinished, reporter) if unfinished else []
+    # `destroy` ends leftovers of interrupted creates, but not if it may not read tags, nor those
+    # whose create has finished and whose id did not reach the state. Ending one twice is harmless.
+    for session_id, (athena, work_group) in unnamed.items():
+        reporter.status(f"{stack.name}: ending session {session_id}")
+        end_session(athena, session_id, work_group)
     stack.remove()
     return DownResult(
         stack.name,
         existed=True,
         ended=[session.session_id for session in sessions],
-        ended_unnamed=unnamed,
+        ended_unnamed=list(unnamed),
     )
 
 
-def _end_unfinished(
-    stack: Stack, unfinished: Iterable[NamedSession], reporter: Reporter
-) -> list[str]:
+def _unnamed_sessions(
+    stack: Stack, deployment: Mapping[str, Any], reporter: Reporter
+) -> dict[str, tuple[Athena, str]]:
+    """Return the sessions of starts whose run was killed: clients and work groups by id."""
+    unfinished = unfinished_starts(deployment)
+    if not unfinished:
+        return {}
     config = stack.config()
-    ended = []
+    own = identities(deployment)
+    found: dict[str, tuple[Athena, str]] = {}
     for start in unfinished:
         athena = start.athena(config)
-        found = marked_sessions(
+        for session in marked_sessions(
             athena,
             start.work_group,
             lambda session_id, reason: reporter.say(
                 f"warning: cannot determine who started session {session_id}: {reason}"
             ),
-        )
-        for status, urn in list(found):
-            if urn == start.urn or urn == start.urn.replace("$", "_"):
-                reporter.status(f"{stack.name}: ending session {status.session_id}")
-                end_session(athena, status.session_id, start.work_group)
-                ended.append(status.session_id)
-    return ended
+        ):
+            # The stack's own identity: another stack may have the same URN.
+            if session.mark.identity in own and session.mark.is_for(start.urn):
+                found[session.session_id] = (athena, start.work_group)
+    return found
 
 
 def previews(workspace: LocalWorkspace, reporter: Reporter) -> list[Preview]:

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from athena_session_provider.resources import stack_sessions
 from athena_session_provider.resources.session import TYPE
 from athena_session_provider.service.api import Athena, SessionStatus, session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import ServiceError
-from athena_session_provider.service.lifecycle import terminate_session
-from athena_session_provider.service.ownership import marked_urn
+from athena_session_provider.service.lifecycle import SessionLifecycle
+from athena_session_provider.service.ownership import Mark, is_identity, parse_mark
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import aws_settings
 from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
 
 TERMINATE_SECONDS = 120.0
 """Seconds that a command waits for the end of a session."""
@@ -49,7 +49,7 @@ class NamedSession:
 
 def named_sessions(deployment: Mapping[str, Any]) -> list[NamedSession]:
     """Return the sessions of an exported state."""
-    return [_session(resource) for resource in deployment.get("resources") or () if _is(resource)]
+    return [_session(resource) for resource in _resources(deployment) if _is_session(resource)]
 
 
 def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
@@ -58,16 +58,30 @@ def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
     Pulumi keeps the pending operation of a killed start even after a later run has completed it.
     Then the state has the resource, too, and the start is not returned.
     """
-    finished = {resource.get("urn") for resource in deployment.get("resources") or ()}
+    finished = {resource.get("urn") for resource in _resources(deployment)}
     starts = [
         _session(operation["resource"])
         for operation in deployment.get("pending_operations") or ()
-        if operation.get("type") == "creating" and _is(operation.get("resource") or {})
+        if operation.get("type") == "creating" and _is_session(operation.get("resource") or {})
     ]
     return [start for start in starts if start.urn not in finished]
 
 
-def _is(resource: Mapping[str, Any]) -> bool:
+def identities(deployment: Mapping[str, Any]) -> set[str]:
+    """Return the identities that the sessions of a stack are marked with; one for a work group."""
+    found = [
+        (resource.get("outputs") or {}).get("identity")
+        for resource in _resources(deployment)
+        if resource.get("type") == stack_sessions.TYPE
+    ]
+    return {identity for identity in found if is_identity(identity)}
+
+
+def _resources(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return deployment.get("resources") or []
+
+
+def _is_session(resource: Mapping[str, Any]) -> bool:
     return resource.get("type") == TYPE
 
 
@@ -91,38 +105,48 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+@dataclass(frozen=True)
+class MarkedSession:
+    """A live session that this package started."""
+
+    status: SessionStatus
+    mark: Mark
+    tags: Mapping[str, str]
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.status.session_id
+
+
 def marked_sessions(
     athena: Athena, work_group: str, on_unreadable: Callable[[str, str], None]
-) -> Iterator[tuple[SessionStatus, str]]:
-    """Yield the live sessions of a work group that this package started, each with its URN.
+) -> Iterator[MarkedSession]:
+    """Yield the live sessions of a work group that this package started.
 
     A session whose tags cannot be read is omitted; ``on_unreadable`` is called with its id and the
-    reason.
+    reason. Raises AthenaSessionError if ListSessions fails.
     """
     for status in athena.list_sessions(work_group):
-        urn = marked_urn(status.description)
-        if urn is None:
-            arn = session_arn(athena, work_group, status.session_id)
-            try:
-                urn = marked_urn("", athena.list_tags(arn)) if arn else None
-            except ServiceError as exc:
-                on_unreadable(status.session_id, str(exc))
-            else:
-                if arn is None:
-                    on_unreadable(status.session_id, "the account of the credentials is unknown")
-        if urn is not None:
-            yield status, urn
+        arn = session_arn(athena, work_group, status.session_id)
+        if arn is None:
+            on_unreadable(status.session_id, "the account of the credentials is unknown")
+            continue
+        try:
+            tags = athena.list_tags(arn)
+        except ServiceError as exc:
+            on_unreadable(status.session_id, str(exc))
+            continue
+        mark = parse_mark(status.description, tags)
+        if mark is not None:
+            yield MarkedSession(status, mark, tags)
 
 
 def end_session(athena: Athena, session_id: str, work_group: str) -> None:
     """Terminate a session and wait up to TERMINATE_SECONDS for its end.
 
-    Raises AthenaSessionError.
+    A session that has ended already is a success. Raises AthenaSessionError.
     """
-    terminate_session(
-        athena,
-        session_id,
-        work_group,
-        pollers=PollerPool(time.monotonic),
-        deadline=Deadline.after(TERMINATE_SECONDS, SystemClock()),
-    )
+    deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
+    pollers = PollerPool(time.monotonic)
+    SessionLifecycle(athena, work_group, pollers, deadline).terminate(session_id)

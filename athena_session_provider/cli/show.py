@@ -181,9 +181,25 @@ def orphans_json(orphans: Sequence[Orphan]) -> list[dict[str, Any]]:
 
 def print_orphans(console: Console, orphans: Sequence[Orphan], now: datetime) -> None:
     """Print the result of `orphans`."""
-    if not orphans:
-        _line(console, "No orphans: every live session of ours is named by a stack.")
-        return
+    known = [orphan for orphan in orphans if orphan.known_stack]
+    unknown = [orphan for orphan in orphans if not orphan.known_stack]
+    if known:
+        _print_sessions(console, known, now)
+    else:
+        _line(console, "No orphans: the stacks of this backend name all of their sessions.")
+    if unknown:
+        _line(
+            console,
+            "\nSessions of unknown stacks, which were removed or are in another backend "
+            "(--unknown-stacks treats them as orphans):",
+        )
+        _print_sessions(console, unknown, now)
+    for orphan in orphans:
+        if orphan.error:
+            _line(console, f"{orphan.session_id}: {orphan.error}")
+
+
+def _print_sessions(console: Console, orphans: Sequence[Orphan], now: datetime) -> None:
     table = _table("SESSION", "WORK GROUP", "STATE", "AGE", "STARTED FOR", "")
     for orphan in orphans:
         done = "terminated" if orphan.terminated else ("failed" if orphan.error else "")
@@ -192,13 +208,10 @@ def print_orphans(console: Console, orphans: Sequence[Orphan], now: datetime) ->
             orphan.work_group,
             orphan.state,
             duration(now - orphan.started_at) if orphan.started_at else "?",
-            orphan.urn.removeprefix("urn:pulumi:"),
+            orphan.urn.removeprefix("urn:pulumi:") or "?",
             done,
         )
     _print_table(console, table)
-    for orphan in orphans:
-        if orphan.error:
-            _line(console, f"{orphan.session_id}: {orphan.error}")
 
 
 def _table(*columns: str) -> Table:

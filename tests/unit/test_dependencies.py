@@ -29,7 +29,6 @@ EXTRA_OF = {
     "resources/workgroup.py": "aws",
     "resources/aws_provider.py": "aws",
     "service/spark_connect.py": "spark",
-    "resources/stack_identity.py": "cli",
 }
 """The extra that a folder or file may use besides the package's own dependencies."""
 
