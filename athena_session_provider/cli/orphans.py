@@ -86,17 +86,17 @@ def find_orphans(
         reporter.say(f"warning: session {session_id} is skipped, its tags cannot be read: {reason}")
 
     # First the sessions, then the states: a session that is started meanwhile is not in the list.
-    candidates = {
-        session: work_group
+    candidates = [
+        session
         for work_group in work_groups
         for session in marked_sessions(athena, work_group, on_unreadable)
         if _age(session, now) >= older_than
-    }
-    left, known = _without_named(list(candidates), workspaces, reporter)
+    ]
+    left, known = _without_named(candidates, workspaces, reporter)
     return [
         Orphan(
             session.session_id,
-            candidates[session],
+            session.work_group,
             session.status.state.value,
             session.status.started_at,
             session.mark.urn,
@@ -146,8 +146,8 @@ def _without_named(
 def _likely_first(names: Iterable[str], candidates: Iterable[MarkedSession]) -> list[str]:
     """Put the stacks that the candidates were started for first.
 
-    Most often they name all of them, and the search ends. All stacks are searched otherwise, because
-    a stack may have been renamed, or another one may have adopted the session.
+    Most often they name all of them, and the search ends. Otherwise all stacks are searched: a
+    stack may have been renamed, or another one may have adopted the session.
     """
     likely = {
         session.mark.urn.split("::", 1)[0].removeprefix("urn:pulumi:") for session in candidates

@@ -110,6 +110,7 @@ class MarkedSession:
     """A live session that this package started."""
 
     status: SessionStatus
+    work_group: str
     mark: Mark
     tags: Mapping[str, str]
 
@@ -139,7 +140,7 @@ def marked_sessions(
             continue
         mark = parse_mark(status.description, tags)
         if mark is not None:
-            yield MarkedSession(status, mark, tags)
+            yield MarkedSession(status, work_group, mark, tags)
 
 
 def end_session(athena: Athena, session_id: str, work_group: str) -> None:

@@ -230,7 +230,7 @@ def test_durations(seconds: int, text: str) -> None:
 def test_a_table_is_never_cut() -> None:
     """An id with its end cut off is of no use, also where output goes to a file."""
     out = io.StringIO()
-    orphan = Orphan(SESSION.session_id, "spark" * 10, "IDLE", NOW, SESSION.urn)
+    orphan = Orphan(SESSION.session_id, "spark" * 10, "IDLE", NOW, SESSION.urn, known_stack=True)
     show.print_orphans(Console(file=out, width=40), [orphan], NOW)
     assert SESSION.session_id in out.getvalue()
     assert "session" in out.getvalue()
