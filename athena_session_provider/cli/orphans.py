@@ -17,6 +17,7 @@ from athena_session_provider.cli.sessions import (
     identities,
     marked_sessions,
     named_sessions,
+    tags_of,
     unfinished_starts,
 )
 from athena_session_provider.cli.stacks import Stack, stack_names
@@ -83,7 +84,18 @@ def find_orphans(
     """
 
     def on_unreadable(session_id: str, reason: str) -> None:
-        reporter.say(f"warning: session {session_id} is skipped, its tags cannot be read: {reason}")
+        reporter.say(f"warning: the tags of session {session_id} cannot be read: {reason}")
+
+    def may_be_in_create(session: MarkedSession) -> bool:
+        """Return whether a create of a stack that was not read may be under way."""
+        if _age(session, now) >= CREATE_MAY_TAKE:
+            return False
+        try:
+            tags = tags_of(athena, session.work_group, session.session_id)
+        except AthenaSessionError as exc:
+            on_unreadable(session.session_id, str(exc))
+            return True
+        return tags.get(CREATE_TAG) == STARTED
 
     # First the sessions, then the states: a session that is started meanwhile is not in the list.
     candidates = [
@@ -103,17 +115,13 @@ def find_orphans(
             known_stack=session.mark.identity in known,
         )
         for session in left
-        if session.mark.identity in known or not _may_be_in_create(session, now)
+        if session.mark.identity in known or not may_be_in_create(session)
     ]
 
 
 def _age(session: MarkedSession, now: datetime) -> timedelta:
     started_at = session.status.started_at
     return now - started_at if started_at else timedelta.max
-
-
-def _may_be_in_create(session: MarkedSession, now: datetime) -> bool:
-    return session.tags.get(CREATE_TAG) == STARTED and _age(session, now) < CREATE_MAY_TAKE
 
 
 def _without_named(

@@ -12,7 +12,7 @@ from athena_session_provider.resources import stack_sessions
 from athena_session_provider.resources.session import TYPE
 from athena_session_provider.service.api import Athena, SessionStatus, session_arn
 from athena_session_provider.service.boto import shared_athena
-from athena_session_provider.service.errors import ServiceError
+from athena_session_provider.service.errors import AthenaSessionError
 from athena_session_provider.service.lifecycle import SessionLifecycle
 from athena_session_provider.service.ownership import Mark, is_identity, parse_mark
 from athena_session_provider.service.poller import PollerPool
@@ -112,7 +112,6 @@ class MarkedSession:
     status: SessionStatus
     work_group: str
     mark: Mark
-    tags: Mapping[str, str]
 
     @property
     def session_id(self) -> str:
@@ -125,22 +124,31 @@ def marked_sessions(
 ) -> Iterator[MarkedSession]:
     """Yield the live sessions of a work group that this package started.
 
-    A session whose tags cannot be read is omitted; ``on_unreadable`` is called with its id and the
-    reason. Raises AthenaSessionError if ListSessions fails.
+    Tags are read only of sessions whose description does not say for which resource they were
+    started. ``on_unreadable`` is called with the id of one whose tags cannot be read, and the
+    reason; the session is omitted if its description has no mark either.
+
+    Raises AthenaSessionError if ListSessions fails.
     """
     for status in athena.list_sessions(work_group):
-        arn = session_arn(athena, work_group, status.session_id)
-        if arn is None:
-            on_unreadable(status.session_id, "the account of the credentials is unknown")
-            continue
-        try:
-            tags = athena.list_tags(arn)
-        except ServiceError as exc:
-            on_unreadable(status.session_id, str(exc))
-            continue
-        mark = parse_mark(status.description, tags)
+        mark = parse_mark(status.description)
+        if mark is None or not mark.urn:
+            try:
+                tags = tags_of(athena, work_group, status.session_id)
+            except AthenaSessionError as exc:
+                on_unreadable(status.session_id, str(exc))
+            else:
+                mark = parse_mark(status.description, tags)
         if mark is not None:
-            yield MarkedSession(status, work_group, mark, tags)
+            yield MarkedSession(status, work_group, mark)
+
+
+def tags_of(athena: Athena, work_group: str, session_id: str) -> dict[str, str]:
+    """Return the tags of a session. Raises AthenaSessionError."""
+    arn = session_arn(athena, work_group, session_id)
+    if arn is None:
+        raise AthenaSessionError("The account of the credentials is not known.")
+    return athena.list_tags(arn)
 
 
 def end_session(athena: Athena, session_id: str, work_group: str) -> None:
