@@ -56,11 +56,19 @@ class SessionDetails:
 
 @dataclass(frozen=True)
 class SessionEndpoint:
-    """What GetSessionEndpoint tells: where a session's Spark Connect server is."""
+    """What GetSessionEndpoint answered: the address of a session's Spark Connect server."""
 
     url: str
+    """``EndpointUrl``; empty where the service did not give it yet."""
     token: str = field(repr=False)
-    expires_at: dt.datetime
+    """``AuthToken``; empty where the service did not give it yet."""
+    expires_at: dt.datetime | None
+    """``AuthTokenExpirationTime``; None where the service did not give it yet."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a client can connect: the service gave both the address and a token."""
+        return bool(self.url and self.token)
 
 
 class Athena(Protocol):

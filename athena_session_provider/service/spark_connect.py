@@ -26,11 +26,11 @@ _PROXY = "use_ssl=true;x-aws-proxy-port=15002;x-aws-force-h2=true;x-aws-proxy-au
 class ConnectUrl:
     """A Spark Connect URL. Its token shows in no text of it but what ``reveal`` gives."""
 
-    def __init__(self, address: str, token: str, expires_at: dt.datetime) -> None:
+    def __init__(self, address: str, token: str, expires_at: dt.datetime | None) -> None:
         self.address = address
         """Host and port."""
         self.expires_at = expires_at
-        """When the token stops working for new connections."""
+        """When the token expires; None where the service did not say."""
         self._token = token
 
     def reveal(self) -> str:
