@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from .server import Emulator
+from .spark import find_spark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
     # botocore, which knows the regions, refuses to start with the name of a
     # profile that this machine does not have. The emulator needs no credentials.
     os.environ.pop("AWS_PROFILE", None)
@@ -28,12 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        emulator = Emulator(**vars(options))
+        spark_python = options.pop("spark_python")
+        spark = None if spark_python == "none" else find_spark(spark_python)
+        emulator = Emulator(**options, spark=spark)
         emulator.start()
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: cannot start the emulator: {error}\n")
         return 1
     sys.stdout.write(f"Athena emulator ready at {emulator.url}\n")
+    sys.stdout.write(f"Spark Connect's certificate is {emulator.certificate}\n")
+    if spark and spark.missing:
+        sys.stdout.write(f"{spark.advice}\n")
     sys.stdout.flush()
     stopped.wait()
     emulator.stop()
@@ -51,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="0, the default, is any free one")
     parser.add_argument("--account-id", default=DEFAULT_ACCOUNT_ID, help="default: %(default)s")
+    parser.add_argument(
+        "--spark-python",
+        metavar="PATH",
+        help="a Python with PySpark 3.5, the jar of the Spark Connect server and Java, which runs "
+        "sessions; `none` for no Spark (default: that of .venv-spark beside this Python's virtual "
+        "environment, else this one)",
+    )
     parser.add_argument(
         "--start-seconds",
         type=float,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .spark import Spark
+
 LOOPBACK = "127.0.0.1"
 """The only address it binds to: the emulator checks no credentials."""
 _BACKLOG = 1024
@@ -165,10 +167,12 @@ class Emulator(EmulatorClient):
         max_sessions: int | None = None,
         no_capacity: bool = False,
         unknown_session_error: str = "InvalidRequestException",
+        spark: Spark | None = None,
     ) -> None:
         super().__init__("")
         self._port = port
         self._account_id = account_id
+        self._spark = spark
         self._settings = Settings(
             start_seconds=start_seconds,
             terminate_seconds=terminate_seconds,
@@ -190,7 +194,7 @@ class Emulator(EmulatorClient):
         if not self._running.acquire(blocking=False):
             raise RuntimeError("an Emulator already runs in this process")
         try:
-            self._app = EmulatorApp(self._settings, self._account_id)
+            self._app = EmulatorApp(self._settings, self._account_id, self._spark)
             self._server = _Server(self._port, self._app)
         except BaseException:
             self._running.release()
