@@ -47,7 +47,7 @@ class EmulatedTime:
 
 def calls_of_creates(*, may_tag: bool) -> list[list[str]]:
     """Create and end a session again and again; give the operations of each create."""
-    with Emulator(start_seconds=8.0) as emulator:
+    with Emulator(start_seconds=8.0, terminate_seconds=0.0) as emulator:
         if not may_tag:
             for operation in ("TagResource", "ListTagsForResource"):
                 emulator.inject(operation, "access-denied", times=None)

@@ -91,6 +91,7 @@ def emulator(start_seconds: float, *options: str) -> Iterator[EmulatorClient]:
     process = subprocess.Popen(
         [sys.executable, "-m", "athena_session_provider.emulator", "--port", "0",
          "--start-seconds", str(start_seconds), "--terminate-seconds", str(TERMINATE_SECONDS),
+         "--engine-3-account-dpus", "none", "--on-demand-dpus", "none",
          *options],
         stdout=subprocess.PIPE,
         text=True,

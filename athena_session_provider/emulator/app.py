@@ -51,6 +51,7 @@ _STS_CODES = {
     "AccessDeniedException": "AccessDenied",
     "ExpiredTokenException": "ExpiredToken",
     "ThrottlingException": "Throttling",
+    "TooManyRequestsException": "Throttling",
     "InternalServerException": "InternalFailure",
 }
 
@@ -269,7 +270,13 @@ class EmulatorApp:
             self.stopping.wait(fault.seconds)
         if fault.kind in {"drop-before", "drop-after", "reset"}:
             raise ConnectionDropped(reset=fault.kind == "reset")
-        error = fault.error(service, request.operation, request.scope, self._work_group_of(request))
+        error = fault.error(
+            service,
+            request.operation,
+            request.scope,
+            self._work_group_of(request),
+            self._sessions.settings,
+        )
         if error:
             return _json_error(error) if service == "athena" else _xml_error(error)
         return answer or act()

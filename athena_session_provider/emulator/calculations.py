@@ -29,7 +29,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from moto.s3.models import s3_backends
 
-from .errors import InvalidRequestError
+from . import messages
+from .errors import InvalidRequestError, access_denied
 from .models import SPARK_3
 from .paging import page
 from .tokens import TokenTable
@@ -152,12 +153,17 @@ class CalculationStore:
         """Start a calculation in an IDLE session, which is BUSY from then on."""
         engine = session.work_group.engine_version
         if engine != SPARK_3:
-            raise InvalidRequestError(f"Calculations are not supported for engine version {engine}")
+            settings, group = self._sessions.settings, session.work_group.name
+            if settings.calculation_on_3_5 == "AccessDeniedException":
+                action = "athena:StartCalculationExecution"
+                raise access_denied(session.scope, action, group, settings.access_denied_text)
+            raise InvalidRequestError(
+                messages.NOT_FOR_ENGINE.format(what="Calculations", engine=engine)
+            )
         code = _code_block(parameters)
         if session.state != "IDLE":
-            # Clients look for this text.
             raise InvalidRequestError(
-                f"Session is in the {session.state} state; needs to be IDLE to accept Calculations."
+                messages.NOT_READY_FOR_CALCULATIONS.format(state=session.state)
             )
         now = self._sessions.clock.now()
         calculation = Calculation(

@@ -44,16 +44,13 @@ class Spark:
             endpoint_url: The emulator's URL.
             region: The session's region.
         """
-        own = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("AWS_", "SPARK_"))
-        }
+        own = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        if not self.missing:
+            # Those of another Spark or Java, which PySpark would prefer to its own and to PATH.
+            for name in ("SPARK_HOME", "SPARK_CONF_DIR", "JAVA_HOME"):
+                own.pop(name, None)
         if self.java_home:
             own["JAVA_HOME"] = self.java_home
-        elif not self.missing:
-            # Spark would prefer it to the Java on PATH, which was looked at.
-            own.pop("JAVA_HOME", None)
         return {
             **own,
             "AWS_ACCESS_KEY_ID": "emulator",

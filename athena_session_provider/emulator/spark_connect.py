@@ -203,11 +203,14 @@ class SparkConnect:
 
     # For the operation GetSessionEndpoint
 
-    def admit(self, session: Session, answer: dict[str, Any]) -> None:
-        """Let a session's endpoint lead to its server. Call it with the lock of the sessions."""
+    def url(self) -> str:
+        """Return the URL of all endpoints. Call it with the lock of the sessions."""
         if self._proxy is None:
             self._proxy = Proxy(self, self._certificate())
-        answer["EndpointUrl"] = f"https://{LOOPBACK}:{self._proxy.port}"
+        return f"https://{LOOPBACK}:{self._proxy.port}"
+
+    def admit(self, session: Session, answer: dict[str, Any]) -> None:
+        """Let an endpoint's token lead to the session. Call it with the lock of the sessions."""
         if token := answer.get("AuthToken"):
             now = self._sessions.clock.now()
             self._tokens = {

@@ -31,7 +31,7 @@ def command(stack: PulumiStack) -> Command:
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """An emulator whose sessions take long to start."""
-    with Emulator(start_seconds=600.0) as running:
+    with Emulator(start_seconds=600.0, start_session_state="CREATING") as running:
         yield running
 
 

@@ -59,7 +59,10 @@ def list_sessions(connection: http.client.HTTPConnection) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_runs_as_a_process(number: signal.Signals) -> None:
     """Controlled over HTTP like one in process, and ends cleanly on a signal."""
-    with running("--start-seconds", "30", "--max-sessions", "1") as (process, emulator):
+    with running("--start-seconds", "30", "--start-session-state", "CREATING") as (
+        process,
+        emulator,
+    ):
         athena: Any = boto3.client(
             "athena",
             endpoint_url=emulator.url,

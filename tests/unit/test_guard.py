@@ -135,7 +135,7 @@ def test_force_destroy_ends_the_sessions(
     provider.delete("spark", PROPS | {"force_destroy": True})
     states = {session.state for session in emulator.sessions() if session.work_group == "spark"}
     assert states == {"TERMINATED"}
-    assert emulator.session(other).state == "IDLE"
+    assert [session.session_id for session in emulator.live_sessions()] == [other]
 
 
 def test_force_destroy_does_not_wait_for_ever(
