@@ -24,7 +24,6 @@ from athena_session_provider.service.errors import (
     InvalidRequestError,
     SessionEndedError,
     SparkClientError,
-    WaitTimeoutError,
 )
 from athena_session_provider.service.settings import AwsSettings
 from athena_session_provider.service.states import SessionState
@@ -208,12 +207,12 @@ def wait_for_endpoint(
 
     Raises:
         SessionEndedError: The session has ended.
-        WaitTimeoutError: There was no token in time.
+        EndpointRefusedError: There was no token in time.
         AthenaSessionError: The service refused in another way.
     """
     deadline = now() + timeout_seconds
     while True:
-        state = "without a token for its endpoint"
+        state = ""
         try:
             endpoint = athena.get_session_endpoint(session_id)
         except InvalidRequestError as refused:
@@ -222,17 +221,16 @@ def wait_for_endpoint(
             found = athena.get_session_status(session_id).state
             if found not in _STARTING:
                 raise
-            state = found.value
+            state = f", and the session is {found}"
         else:
             if endpoint.ready:
                 return endpoint
         if now() >= deadline:
-            raise WaitTimeoutError(
+            raise EndpointRefusedError(
                 session_id,
                 region=athena.region,
-                wanted="an endpoint with a token",
-                state=state,
-                timeout_seconds=timeout_seconds,
+                problem=f"had no token for {timeout_seconds:g} seconds{state}",
+                remedy="Wait until the session is ready and connect again.",
             )
         sleep(ENDPOINT_INTERVAL_SECONDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
