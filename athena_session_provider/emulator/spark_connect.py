@@ -18,6 +18,7 @@ import datetime as dt
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,8 @@ _OPTIONS = [
 # What belongs to one of the two connections only, or to this port.
 _NOT_FORWARDED = {TOKEN_HEADER, "x-aws-proxy-port", "x-aws-force-h2", "user-agent", "te"}
 _FOREVER_SECONDS = 1e6
+# As Java and Python write it: `java.lang.IllegalArgumentException: System memory ...`.
+_FAILURE = re.compile(r"(Exception|Error): ")
 
 
 class SparkServerError(Exception):
@@ -166,11 +169,12 @@ class SparkServer:
             self._channel.set_result(grpc.insecure_channel(f"{LOOPBACK}:{port}", options=_OPTIONS))
 
     def _last_words(self) -> str:
-        """Return the last line of the log, which is the error that ended the start."""
+        """Return the last error of the log, which ended the start; else its last line."""
         log = Path(self._folder, "log")
-        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-        return f"the Spark server did not start: {last[:LOG_CHARACTERS]}"
+        lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
+        said = [line.strip(": ") for line in lines if line.strip(": ")] or ["no output"]
+        failures = [line for line in said if _FAILURE.search(line)] or said
+        return f"the Spark server did not start: {failures[-1][:LOG_CHARACTERS]}"
 
 
 class SparkConnect:
