@@ -21,7 +21,7 @@ outputs:
 """
 
 TYPESCRIPT = """\
-import * as athenaSession from "@pulumi/athena-session";
+import * as athenaSession from "pulumi-athena-session";
 
 const spark = new athenaSession.Session("spark", {
     workGroup: "spark",
@@ -52,7 +52,7 @@ GO = """\
 package main
 
 import (
-	athenasession "github.com/pulumi/pulumi-athena-session/sdk/go/athenasession"
+	athenasession "athena-session-provider/sdks/go/athenasession"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 

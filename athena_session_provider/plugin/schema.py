@@ -82,7 +82,7 @@ def package_schema() -> Schema:
         "functions": {GET_SESSION: _get_session()},
         "language": {
             "nodejs": {
-                "packageName": "@pulumi/athena-session",
+                "packageName": "pulumi-athena-session",
                 "respectSchemaVersion": True,
             },
             "python": {
@@ -104,8 +104,8 @@ def package_schema() -> Schema:
     }
 
 
-GO_IMPORT_PATH = "github.com/pulumi/pulumi-athena-session/sdk/go/athenasession"
-"""Import path of the Go SDK, which its module is replaced by (`go mod edit -replace`)."""
+GO_IMPORT_PATH = "athena-session-provider/sdks/go/athenasession"
+"""Import path of the Go SDK. No server has it: a program's go.mod replaces it by a folder."""
 
 _ALWAYS_THERE = ("sessionId", "state", "engineVersion", "clientRequestToken")
 

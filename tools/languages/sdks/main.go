@@ -57,6 +57,10 @@ func run(schemaFile, folder string) error {
 		return err
 	}
 	files, err = gogen.GeneratePackage(tool, pkg, nil)
+	if files != nil {
+		files["go.mod"] = []byte("module athena-session-provider/sdks/go\n\ngo 1.24\n\n" +
+			"require github.com/pulumi/pulumi/sdk/v3 v3.206.0\n")
+	}
 	if err = write(folder, "go", files, err); err != nil {
 		return err
 	}
