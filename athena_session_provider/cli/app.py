@@ -26,10 +26,10 @@ from athena_session_provider.cli.failures import CommandFailedError, Exit, exit_
 from athena_session_provider.cli.progress import Reporter
 from athena_session_provider.cli.project import throw_away_project
 from athena_session_provider.cli.stacks import PARALLEL, Stack
-from athena_session_provider.inputs import timeout_seconds
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import AthenaSessionError
 from athena_session_provider.service.settings import aws_settings
+from athena_session_provider.service.waiting import timeout_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from athena_session_provider.cli.sessions import (
 )
 from athena_session_provider.cli.stacks import Stack, stack_names
 from athena_session_provider.service.errors import AthenaSessionError
-from athena_session_provider.service.lifecycle import terminate_session
+from athena_session_provider.service.lifecycle import SessionLifecycle
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.waiting import Deadline, SystemClock
 
@@ -123,12 +123,8 @@ def terminate(athena: Athena, orphans: Iterable[Orphan], reporter: Reporter) -> 
         reporter.status(f"ending session {orphan.session_id}")
         deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
         try:
-            terminate_session(
-                athena,
-                orphan.session_id,
-                orphan.work_group,
-                pollers=pollers,
-                deadline=deadline,
+            SessionLifecycle(athena, orphan.work_group, pollers, deadline).terminate(
+                orphan.session_id
             )
         except AthenaSessionError as exc:
             yield replace(orphan, error=str(exc))

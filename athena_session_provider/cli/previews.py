@@ -28,7 +28,7 @@ from athena_session_provider.cli.sessions import (
 )
 from athena_session_provider.cli.stacks import PARALLEL, Stack, stack_names
 from athena_session_provider.service.errors import AthenaSessionError, SessionNotFoundError
-from athena_session_provider.service.lifecycle import terminate_session
+from athena_session_provider.service.lifecycle import SessionLifecycle
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.waiting import Deadline, SystemClock
 
@@ -287,13 +287,9 @@ def _end_unfinished(
             if urn == start.urn or urn == start.urn.replace("$", "_"):
                 reporter.status(f"{stack.name}: ending session {status.session_id}")
                 deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
-                terminate_session(
-                    athena,
-                    status.session_id,
-                    start.work_group,
-                    pollers=PollerPool(time.monotonic),
-                    deadline=deadline,
-                )
+                SessionLifecycle(
+                    athena, start.work_group, PollerPool(time.monotonic), deadline
+                ).terminate(status.session_id)
                 ended.append(status.session_id)
     return ended
 

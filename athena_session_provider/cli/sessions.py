@@ -11,7 +11,7 @@ from athena_session_provider.resources.session import TYPE
 from athena_session_provider.service.api import Athena, SessionStatus, session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import ServiceError
-from athena_session_provider.service.ownership import marked_urn
+from athena_session_provider.service.ownership import parse_mark
 from athena_session_provider.service.settings import aws_settings
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ def marked_sessions(
     cannot be read is told to ``on_unreadable``, with the reason, and left out: the safe side.
     """
     for status in athena.list_sessions(work_group):
-        urn = marked_urn(status.description)
+        urn = _urn_of(status.description)
         if urn is None:
             arn = session_arn(athena, work_group, status.session_id)
             try:
-                urn = marked_urn("", athena.list_tags(arn)) if arn else None
+                urn = _urn_of(status.description, athena.list_tags(arn)) if arn else None
             except ServiceError as exc:
                 on_unreadable(status.session_id, str(exc))
             else:
@@ -104,3 +104,8 @@ def marked_sessions(
                     on_unreadable(status.session_id, "the account of the credentials is unknown")
         if urn is not None:
             yield status, urn
+
+
+def _urn_of(description: str, tags: Mapping[str, str] | None = None) -> str | None:
+    mark = parse_mark(description, tags)
+    return mark.urn or None if mark else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,7 +17,7 @@ from athena_session_provider.resources.args import (
     ClassificationArgs,
     EngineConfigurationArgs,
 )
-from athena_session_provider.resources.stack_identity import owner_of_stack
+from athena_session_provider.resources.stack_sessions import identity_for
 
 TYPE = "pulumi-python:dynamic/athena:Session"
 
@@ -101,24 +102,27 @@ class Session(Resource, module="athena", name="Session"):
                 f'session, write adopt_session_id="{opts.import_}" instead of import_.'
             )
             raise ValueError(message)
+        properties = {
+            "work_group": work_group,
+            "engine_configuration": _plain(engine_configuration),
+            "description": description,
+            "notebook_version": notebook_version,
+            "session_idle_timeout_in_minutes": session_idle_timeout_in_minutes,
+            "execution_role": execution_role,
+            "monitoring_configuration": monitoring_configuration,
+            "copy_work_group_tags": copy_work_group_tags,
+            "tags": tags,
+            "triggers": triggers,
+            "restart_when_dead": restart_when_dead,
+            "adopt_session_id": adopt_session_id,
+            "aws": _plain(aws),
+        }
         super().__init__(
             AthenaSessionProvider(),
             name,
             {
-                "work_group": work_group,
-                "engine_configuration": _plain(engine_configuration),
-                "description": description,
-                "notebook_version": notebook_version,
-                "session_idle_timeout_in_minutes": session_idle_timeout_in_minutes,
-                "execution_role": execution_role,
-                "monitoring_configuration": monitoring_configuration,
-                "copy_work_group_tags": copy_work_group_tags,
-                "tags": tags,
-                "triggers": triggers,
-                "restart_when_dead": restart_when_dead,
-                "adopt_session_id": adopt_session_id,
-                "aws": _plain(aws),
-                "identity": {"urn": _urn(name, opts), "owner": owner_of_stack()},
+                **properties,
+                "identity": _identity(name, properties, opts, reads=opts.id is not None),
                 "timeouts": _timeouts(opts),
                 # Outputs: Pulumi resolves the properties that are named here.
                 "session_id": None,
@@ -167,6 +171,39 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
+
+
+def _identity(
+    name: str, properties: Mapping[str, Any], opts: ResourceOptions, *, reads: bool
+) -> dict[str, Any]:
+    """Return the input that the provider needs and a program does not write."""
+    protected = opts.protect
+    if protected is None and opts.parent is not None:
+        # Pulumi hands the option down to children, and has no public name for the parent's.
+        protected = getattr(opts.parent, "_protect", None)
+    identity: dict[str, Any] = {
+        "urn": _urn(name, opts),
+        "secrets": _secrets(properties),
+        "protected": protected or None,
+    }
+    if not reads:
+        identity["owner"] = identity_for(
+            name, opts.parent, properties["work_group"], properties["aws"]
+        )
+    return identity
+
+
+def _secrets(properties: Mapping[str, Any]) -> Output[list[str] | None]:
+    """Return the names of the properties that hold secrets, which the provider is not told."""
+    outputs = {name: Output.from_input(value) for name, value in properties.items() if value}
+
+    async def names() -> list[str] | None:
+        return [name for name, value in outputs.items() if await value.is_secret()] or None
+
+    async def true() -> bool:
+        return True
+
+    return Output(set(), asyncio.ensure_future(names()), asyncio.ensure_future(true()))
 
 
 def _urn(name: str, opts: ResourceOptions) -> Output[str]:

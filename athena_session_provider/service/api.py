@@ -7,11 +7,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from athena_session_provider.service.states import Phase, SessionState, phase_of
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    from athena_session_provider.service.states import SessionState
 
 SESSIONS_PER_PAGE = 100
 """The most that ListSessions gives at once."""
@@ -28,8 +29,16 @@ class SessionStatus:
     started_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
     idle_since: dt.datetime | None = None
+    modified_at: dt.datetime | None = None
     description: str = ""
-    """Only ListSessions and GetSession tell it."""
+    """Empty if GetSessionStatus gave the status."""
+    engine_version: str = ""
+    """``EngineVersion``; empty if GetSessionStatus gave the status."""
+
+    @property
+    def phase(self) -> Phase:
+        """What the state means on the session's engine."""
+        return phase_of(self.state, self.engine_version)
 
 
 @dataclass(frozen=True)
@@ -56,11 +65,12 @@ class SessionDetails:
 
 @dataclass(frozen=True)
 class SessionEndpoint:
-    """What GetSessionEndpoint tells: where a session's Spark Connect server is."""
+    """What GetSessionEndpoint returns: where a session's Spark Connect server is."""
 
     url: str
     token: str = field(repr=False)
-    expires_at: dt.datetime
+    """Empty if the service has not made the token yet."""
+    expires_at: dt.datetime | None
 
 
 class Athena(Protocol):
@@ -116,6 +126,10 @@ class Athena(Protocol):
 
     def list_tags(self, arn: str) -> dict[str, str]:
         """ListTagsForResource."""
+        ...
+
+    def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
+        """GetSessionEndpoint; for sessions of engine 3.5."""
         ...
 
 

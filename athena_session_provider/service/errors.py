@@ -3,7 +3,7 @@
 ::
 
     AthenaSessionError
-    ├── ConfigurationError           the stack's or the resource's AWS settings do not do
+    ├── ConfigurationError           invalid AWS configuration
     │   ├── MissingRegionError
     │   ├── MissingCredentialsError
     │   └── WrongAccountError        the credentials are of another account than the session
@@ -50,7 +50,7 @@ class AthenaSessionError(Exception):
 
 
 class ConfigurationError(AthenaSessionError):
-    """The AWS settings of the stack, the resource or the environment do not do."""
+    """The AWS configuration of the stack, the resource or the environment is invalid."""
 
 
 class MissingRegionError(ConfigurationError):
@@ -75,7 +75,7 @@ class MissingCredentialsError(ConfigurationError):
 
 
 class WrongAccountError(ConfigurationError):
-    """The session lives in an account that the credentials are not of."""
+    """The session runs in another account than the credentials belong to."""
 
     def __init__(self, session_id: str, *, expected: str, actual: str) -> None:
         self.session_id = session_id
@@ -83,8 +83,9 @@ class WrongAccountError(ConfigurationError):
         self.actual = actual
         super().__init__(
             f"Session {session_id} was started in account {expected}, but the credentials in use "
-            f"are of account {actual}, so nothing can be said about it. Use credentials of "
-            f"account {expected}; to give the session up, run `pulumi state delete` on it."
+            f"are of account {actual}, so its state is unknown. Use credentials of account "
+            f"{expected}. To remove the resource without ending the session, run "
+            "`pulumi state delete` on it."
         )
 
 
@@ -145,9 +146,9 @@ class ServiceError(AthenaSessionError):
 
 
 class InternalServiceError(ServiceError):
-    """The service failed (HTTP 5xx); it may have done what it was asked for all the same."""
+    """The service failed (HTTP 5xx). It may have acted on the request nevertheless."""
 
-    remedy = "Run the command again: what was begun is taken up where it stands."
+    remedy = "Run the command again: it continues with the session that was started, if any."
 
 
 class AccessDeniedError(ServiceError):
@@ -224,11 +225,13 @@ class ThrottledError(CapacityError):
 
 
 class QuotaExceededError(CapacityError):
-    """The account's or the work group's number of sessions is used up."""
+    """The account's quota for Spark is used up. Athena counts DPUs, not sessions."""
 
     remedy = (
-        "End sessions that are not needed, or ask for a higher quota of active sessions for "
-        "Athena in Service Quotas."
+        "End sessions that are not needed, or lower max_concurrent_dpus. Athena's quotas for Spark "
+        "are in DPUs (160 for an account and 60 for a session on PySpark engine version 3, 4 "
+        "On-Demand DPUs on Apache Spark version 3.5) and cannot be adjusted in Service Quotas: AWS "
+        "Support raises them."
     )
 
 
@@ -258,7 +261,7 @@ class SessionDiedError(AthenaSessionError):
         self.state = state
         self.reason = reason
         super().__init__(
-            f"Session {session_id} in region {region} is {state} and never became IDLE: "
+            f"Session {session_id} in region {region} is {state} and never became ready: "
             f"{reason or 'the service gave no reason'}. Correct the cause and run the command "
             "again; a new session will be started."
         )
@@ -280,19 +283,19 @@ class WaitTimeoutError(AthenaSessionError):
         session_id: str,
         *,
         region: str,
-        wanted: str,
+        target: str,
         state: str,
         timeout_seconds: float,
         reason: str = "",
     ) -> None:
         self.session_id = session_id
-        self.wanted = wanted
+        self.target = target
         self.state = state
         self.timeout_seconds = timeout_seconds
         detail = f": {reason}" if reason else ""
         super().__init__(
             f"Session {session_id} in region {region} was still {state} after "
-            f"{timeout_seconds:g} seconds, waiting for {wanted}{detail}. "
+            f"{timeout_seconds:g} seconds, waiting for {target}{detail}. "
             "`custom_timeouts` of the resource sets how long to wait."
         )
 

@@ -17,7 +17,9 @@ from athena_session_provider.service.states import SessionState
 from athena_session_provider.service.waiting import SHARED_INTERVAL_SECONDS, is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from athena_session_provider.service.waiting import Deadline
 
 CALL_SECONDS = 0.35
 """The least time between two calls for those who wait: not three in a second, however many."""
@@ -62,6 +64,7 @@ class StatusPoller:
         self._terminated = _Listing(state=SessionState.TERMINATED)
         self._call_again_at = float("-inf")
         self._may_list = True
+        self._listed = False
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -106,16 +109,43 @@ class StatusPoller:
         self._list(listing, now)
         return listing.sessions.get(session_id)
 
+    def wait_for_status(
+        self, session_id: str, since: float, deadline: Deadline, *, terminated: bool = False
+    ) -> SessionStatus:
+        """Return a session's status as of ``since`` or later, once the call rate allows for it.
+
+        Args:
+            session_id: The session.
+            since: Seconds by the poller's clock.
+            deadline: Its clock does the waiting; it raises CancelledError.
+            terminated: As in ``status``.
+
+        Raises:
+            AthenaSessionError: What the call raised.
+        """
+        while True:
+            status = self.status(session_id, since, terminated=terminated)
+            if status is not None:
+                return status
+            deadline.clock.sleep(SHARED_INTERVAL_SECONDS)
+
     def recent_status(self, session_id: str, since: float) -> SessionStatus:
-        """Give a session's status as it was at ``since`` or later; asks where it is not known."""
+        """Return a session's status as of ``since`` or later, from the shared listing if it can."""
+        listed = (self.recent_listing(since) or {}).get(session_id)
+        return listed if listed is not None else self._athena.get_session_status(session_id)
+
+    def recent_listing(self, since: float) -> Mapping[str, SessionStatus] | None:
+        """Return the active sessions of the work group as of ``since`` or later, by their ids.
+
+        None if they cannot be listed, for want of permission or of an answer.
+        """
         with self._recent_lock:
             if self._may_list and self._active.at < since:
                 now = self._monotonic()
                 with self._lock:
                     self._count(self._active, now)
                 self._list(self._active, now)
-            listed = self._active.sessions.get(session_id)
-        return listed if listed is not None else self._athena.get_session_status(session_id)
+            return self._active.sessions if self._active.at >= since and self._listed else None
 
     def _may_ask(self, question: _Question, now: float) -> bool:
         """Tell whether it is time for a call, and this question's turn among those wanted."""
@@ -132,13 +162,14 @@ class StatusPoller:
     def _list(self, listing: _Listing, now: float) -> None:
         # Those that have ended may be thousands; ours are among the newest, which come first.
         at_most = self._ever_waited if listing.state else None
-        may_list = True
+        may_list = listed = True
         try:
             sessions = self._athena.list_sessions(self._work_group, listing.state, at_most)
         except AthenaSessionError as exc:
             # Each session is asked for instead, which is slower: from now on where the role lacks
             # athena:ListSessions, say, or until the next listing where this one merely failed.
             sessions = []
+            listed = False
             may_list = is_transient(exc) or not isinstance(exc, ServiceError)
         with self._lock:
             self._may_list &= may_list
@@ -147,6 +178,8 @@ class StatusPoller:
             if now >= listing.at:
                 listing.sessions = {status.session_id: status for status in sessions}
                 listing.at = now
+                if listing is self._active:
+                    self._listed = listed
 
 
 class PollerPool:

@@ -26,7 +26,7 @@ _PROXY = "use_ssl=true;x-aws-proxy-port=15002;x-aws-force-h2=true;x-aws-proxy-au
 class ConnectUrl:
     """A Spark Connect URL. Its token shows in no text of it but what ``reveal`` gives."""
 
-    def __init__(self, address: str, token: str, expires_at: dt.datetime) -> None:
+    def __init__(self, address: str, token: str, expires_at: dt.datetime | None) -> None:
         self.address = address
         """Host and port."""
         self.expires_at = expires_at

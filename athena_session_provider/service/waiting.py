@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from athena_session_provider.service.errors import (
     AthenaSessionError,
@@ -42,6 +43,10 @@ SHARED_INTERVAL_SECONDS = 0.15
 SPARSE_FACTOR = 0.03
 SPARSE_INTERVAL_SECONDS = 5.0
 """Later the interval grows to this share of the time waited, up to five seconds."""
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|m(?!s)|s|ms))")
+_UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 class Clock(Protocol):
@@ -140,3 +145,17 @@ def poll_interval(waited_seconds: float, *, shared: bool = False) -> float:
     if waited_seconds < DENSE_SECONDS:
         return dense
     return min(SPARSE_INTERVAL_SECONDS, max(dense, waited_seconds * SPARSE_FACTOR))
+
+
+def timeout_seconds(text: Any, default: float) -> float:
+    """Return the seconds of a duration as resource options have them: "90s", "10m", "1h30m".
+
+    Raises ValueError.
+    """
+    if text is None:
+        return default
+    parts = _DURATION.findall(str(text))
+    if "".join(number + unit for number, unit in parts) != str(text).replace(" ", ""):
+        message = f'"{text}" is no duration; write it as in "90s", "10m" or "1h30m"'
+        raise ValueError(message)
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
