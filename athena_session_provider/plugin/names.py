@@ -22,6 +22,7 @@ OWN_INPUTS = ("adopt_session_id", "restart_when_dead", "triggers", REGION)
 """Inputs of a session that StartSession does not have."""
 
 # A quoted text is somebody's value; a word with an underscore in it may be a name of ours.
+_AWS_SETTING = re.compile(r"\baws:([a-z][A-Za-z]+)")
 _QUOTED_OR_NAME = re.compile(r'"[^"]*"|\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b')
 
 
@@ -41,10 +42,11 @@ def to_camel_case(properties: Mapping[str, Any]) -> dict[str, Any]:
     return backwards
 
 
-def text_in_camel_case(text: str) -> str:
-    """Return a message or a property path with the schema's names in it."""
+def in_schema_terms(text: str) -> str:
+    """Return a message or a property path with the schema's names and settings in it."""
     known = _all_names()
-    return _QUOTED_OR_NAME.sub(lambda found: known.get(found[0], found[0]), text)
+    text = _QUOTED_OR_NAME.sub(lambda found: known.get(found[0], found[0]), text)
+    return _AWS_SETTING.sub(lambda found: f"athena-session:{found[1]}", text)
 
 
 Names = Mapping[str, tuple[str, Any]]
@@ -80,9 +82,7 @@ def structure_members(shape: Shape) -> dict[str, Shape]:
 
 
 def _turned(names: Names) -> Names:
-    return {
-        other: (name, inside and _turned(inside)) for name, (other, inside) in names.items()
-    }
+    return {other: (name, inside and _turned(inside)) for name, (other, inside) in names.items()}
 
 
 def _renamed(value: Any, names: Names | None) -> Any:

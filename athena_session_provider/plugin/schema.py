@@ -237,7 +237,7 @@ def _required_inputs() -> list[str]:
 
 
 def _model_name(structure: Shape, member: Shape) -> str:
-    return next(name for name, shape in structure.members.items() if shape is member)
+    return str(next(name for name, shape in structure.members.items() if shape is member))
 
 
 def _as_output(spec: Schema) -> Schema:
@@ -249,7 +249,8 @@ def _outputs() -> dict[str, Schema]:
         "sessionId": _text("Id of the session, which is the resource's id, too."),
         "state": _text(
             "State of the session when it was last read, such as `IDLE` (API member "
-            "`SessionState`)."
+            "`SessionState`); `START_FAILED` after a create that failed and whose session could "
+            "not be terminated."
         ),
         "arn": _text("ARN of the session; empty where the account could not be found out."),
         "engineVersion": _text("Engine version, such as `Apache Spark version 3.5`."),

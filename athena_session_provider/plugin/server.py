@@ -16,8 +16,7 @@ a partly failed create  the servicer's methods take gRPC's context, whose ``abor
                         details of the protocol's ``ErrorResourceInitFailed``
 ======================  =====================================================================
 
-Secrets arrive as plain values: the engine marks the outputs of the inputs that were secret, if a
-provider says that it does not take secrets.
+Secrets are kept by position: what was secret in the inputs is secret in what is answered.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,12 +37,7 @@ from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
-from athena_session_provider.plugin.door import (
-    UNKNOWN,
-    Door,
-    PartlyCreatedError,
-    is_unknown,
-)
+from athena_session_provider.plugin.adapter import UNKNOWN, UNKNOWNS, Adapter, PartlyCreatedError
 from athena_session_provider.plugin.engine import Engine
 from athena_session_provider.plugin.schema import SECRET_SETTINGS, package_schema, version
 from athena_session_provider.service.errors import AthenaSessionError
@@ -61,7 +54,7 @@ T = TypeVar("T")
 def plain(value: PropertyValue) -> Any:
     """Return a value of the SDK as dicts, lists, texts, numbers; UNKNOWN for what is not known."""
     content = value.value
-    if isinstance(content, Computed) or is_unknown(content):
+    if isinstance(content, Computed) or (isinstance(content, str) and content in UNKNOWNS):
         return UNKNOWN
     if isinstance(content, Mapping):
         return {key: plain(item) for key, item in content.items()}
@@ -75,20 +68,33 @@ def plain_map(values: Mapping[str, PropertyValue]) -> dict[str, Any]:
     return {key: plain(value) for key, value in values.items()}
 
 
-def wrapped(value: Any) -> PropertyValue:
-    """Return a plain value as one of the SDK, which has no kind of number but float."""
+def wrapped(value: Any, like: PropertyValue | None = None) -> PropertyValue:
+    """Return a plain value as one of the SDK, which has no kind of number but float.
+
+    Args:
+        value: The plain value.
+        like: A value that says what is secret: the same place in the inputs.
+    """
+    inside = like.value if like is not None else None
     if isinstance(value, Mapping):
-        return PropertyValue(wrapped_map(value))
-    if isinstance(value, (list, tuple)):
-        return PropertyValue([wrapped(item) for item in value])
-    if isinstance(value, int) and not isinstance(value, bool):
-        return PropertyValue(float(value))
-    return PropertyValue(value)
+        found = PropertyValue(wrapped_map(value, inside if isinstance(inside, Mapping) else None))
+    elif isinstance(value, (list, tuple)):
+        places = list(inside) if isinstance(inside, (list, tuple)) else []
+        places += [None] * (len(value) - len(places))
+        found = PropertyValue([wrapped(*pair) for pair in zip(value, places, strict=False)])
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = PropertyValue(float(value))
+    else:
+        found = PropertyValue(value)
+    return found.with_secret(like is not None and like.is_secret)
 
 
-def wrapped_map(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
-    """Return a map of plain values as one of the SDK's values."""
-    return {key: wrapped(value) for key, value in values.items()}
+def wrapped_map(
+    values: Mapping[str, Any], like: Mapping[str, PropertyValue] | None = None
+) -> dict[str, PropertyValue]:
+    """Return a map of plain values as one of the SDK's, with the secrets of another one."""
+    like = like or {}
+    return {key: wrapped(value, like.get(key)) for key, value in values.items()}
 
 
 _KINDS = {
@@ -102,10 +108,10 @@ _KINDS = {
 
 
 class AthenaSessionPlugin(sdk.Provider):
-    """The provider of the package ``athena-session``: each call goes to the door, on a thread."""
+    """The provider of the package: each call goes to the adapter, on a thread."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="session")
 
     async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -119,7 +125,7 @@ class AthenaSessionPlugin(sdk.Provider):
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """CheckConfig."""
         settings, failures = await self._run(
-            self._door.check_config, plain_map(request.old_inputs), plain_map(request.new_inputs)
+            self._adapter.check_config, plain_map(request.old_inputs), plain_map(request.new_inputs)
         )
         # Keys are stored encrypted, also where the stack's configuration has them as plain text.
         inputs = {
@@ -130,32 +136,37 @@ class AthenaSessionPlugin(sdk.Provider):
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
         """Configure."""
-        self._door.configure(plain_map(request.args))
-        return sdk.ConfigureResponse(accept_secrets=False, supports_preview=True)
+        self._adapter.configure(plain_map(request.args))
+        return sdk.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
     async def invoke(self, request: sdk.InvokeRequest) -> sdk.InvokeResponse:
         """Invoke."""
-        result = await self._run(self._door.invoke, request.tok, plain_map(request.args))
+        result = await self._run(self._adapter.invoke, request.tok, plain_map(request.args))
         return sdk.InvokeResponse(wrapped_map(result))
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """Check."""
+        news = request.new_inputs
         inputs, failures = await self._run(
-            self._door.check, request.urn, plain_map(request.new_inputs)
+            self._adapter.check,
+            request.urn,
+            plain_map(request.old_inputs),
+            plain_map(news),
+            [name for name, value in news.items() if value.contains_secret()],
         )
-        return sdk.CheckResponse(wrapped_map(inputs), _failures(failures))
+        return sdk.CheckResponse(wrapped_map(inputs, news), _failures(failures))
 
     async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
         """Diff."""
         found = await self._run(
-            self._door.diff,
+            self._adapter.diff,
             request.urn,
             request.resource_id,
             plain_map(request.old_state),
             plain_map(request.new_inputs),
         )
         return sdk.DiffResponse(
-            changes=found.changes,
+            changes=bool(found.changed),
             replaces=found.replaces,
             diffs=found.changed,
             delete_before_replace=True,
@@ -169,37 +180,43 @@ class AthenaSessionPlugin(sdk.Provider):
         """Create."""
         inputs = plain_map(request.properties)
         if request.preview:
-            return sdk.CreateResponse("", wrapped_map(self._door.preview_create(inputs)))
+            known = self._adapter.preview_create(inputs)
+            return sdk.CreateResponse("", wrapped_map(known, request.properties))
         session_id, outputs = await self._run(
-            self._door.create, request.urn, inputs, request.timeout
+            self._adapter.create, request.urn, inputs, request.timeout
         )
-        return sdk.CreateResponse(session_id, wrapped_map(outputs))
+        return sdk.CreateResponse(session_id, wrapped_map(outputs, request.properties))
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
         """Read."""
         session_id, outputs, inputs = await self._run(
-            self._door.read,
+            self._adapter.read,
             request.urn,
             request.resource_id,
             plain_map(request.properties),
             plain_map(request.inputs),
         )
-        return sdk.ReadResponse(session_id, wrapped_map(outputs), wrapped_map(inputs))
+        return sdk.ReadResponse(
+            session_id,
+            wrapped_map(outputs, request.properties),
+            wrapped_map(inputs, request.inputs),
+        )
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
         """Update."""
         olds, news = plain_map(request.olds), plain_map(request.news)
         if request.preview:
-            return sdk.UpdateResponse(wrapped_map(self._door.preview_update(olds, news)))
+            known = self._adapter.preview_update(olds, news)
+            return sdk.UpdateResponse(wrapped_map(known, request.news))
         outputs = await self._run(
-            self._door.update, request.urn, request.resource_id, olds, news, request.timeout
+            self._adapter.update, request.urn, request.resource_id, olds, news
         )
-        return sdk.UpdateResponse(wrapped_map(outputs))
+        return sdk.UpdateResponse(wrapped_map(outputs, request.news))
 
     async def delete(self, request: sdk.DeleteRequest) -> None:
         """Delete."""
         await self._run(
-            self._door.delete,
+            self._adapter.delete,
             request.urn,
             request.resource_id,
             plain_map(request.properties),
@@ -208,17 +225,11 @@ class AthenaSessionPlugin(sdk.Provider):
 
     async def cancel(self) -> None:
         """Cancel."""
-        self._door.cancel()
+        self._adapter.cancel()
 
 
 def _failures(failures: list[tuple[str, str]]) -> list[sdk.CheckFailure]:
-    # The engine shows the value of a property by its name alone: nil for what is nested.
-    return [
-        sdk.CheckFailure("", f"{path} {reason}")
-        if re.search(r"[.\[]", path)
-        else sdk.CheckFailure(path, reason)
-        for path, reason in failures
-    ]
+    return [sdk.CheckFailure(path, reason) for path, reason in failures]
 
 
 async def _answer(call: Callable[..., Awaitable[T]], context: Any, *arguments: Any) -> T:
@@ -233,21 +244,21 @@ async def _answer(call: Callable[..., Awaitable[T]], context: Any, *arguments: A
         if not isinstance(error, AthenaSessionError):
             raise
         if isinstance(error, PartlyCreatedError):
-            await context.abort(
-                grpc.StatusCode.UNKNOWN, str(error), (("grpc-status-details-bin", _details(error)),)
-            )
+            details = _details(error, PropertyValue.unmarshal_map(arguments[0].properties))
+            metadata = (("grpc-status-details-bin", details),)
+            await context.abort(grpc.StatusCode.UNKNOWN, str(error), metadata)
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         raise
 
 
-def _details(error: PartlyCreatedError) -> bytes:
-    """Return the gRPC status by which the engine keeps a resource whose create failed."""
+def _details(error: PartlyCreatedError, inputs: dict[str, PropertyValue]) -> bytes:
+    """Return the gRPC status by which the engine stores a resource whose create failed."""
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
     status.details.add().Pack(
         provider_pb2.ErrorResourceInitFailed(
             id=error.session_id,
-            properties=PropertyValue.marshal_map(wrapped_map(error.outputs)),
-            inputs=PropertyValue.marshal_map(wrapped_map(error.inputs)),
+            properties=PropertyValue.marshal_map(wrapped_map(error.outputs, inputs)),
+            inputs=PropertyValue.marshal_map(inputs),
             reasons=[str(error)],
         )
     )
@@ -303,21 +314,19 @@ async def serve(address: str) -> None:
     """
     loop = asyncio.get_running_loop()
     engine = Engine(address)
-    door = Door(engine)
+    adapter = Adapter(engine)
     stopped = asyncio.Event()
 
     def stop(*_signal_and_frame: object) -> None:
-        door.cancel()
+        adapter.cancel()
         loop.call_soon_threadsafe(stopped.set)
 
     # The engine ends its plugins by SIGINT, and kills those that still run seconds later.
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, stop)
     engine.watch(stop)
-    server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES)]
-    )
-    servicer = Servicer([address], version(), AthenaSessionPlugin(door), engine_address=address)
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES)])
+    servicer = Servicer([address], version(), AthenaSessionPlugin(adapter), engine_address=address)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
