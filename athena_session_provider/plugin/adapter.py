@@ -32,7 +32,7 @@ from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import AthenaSessionError, ConfigurationError
 from athena_session_provider.service.ownership import is_identity
-from athena_session_provider.service.settings import aws_settings
+from athena_session_provider.service.settings import aws_settings, resolved_region
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -266,9 +266,18 @@ class Adapter:
 
         Returns:
             The id, the outputs and the inputs; an empty id if the resource is gone.
+
+        Raises:
+            RefusedError: The session could not be read, or there is none to import.
         """
         with _by_schema_names():
             found = self._operations.read(session_id, self._props(urn, state))
+        if found is None and not state:
+            message = (
+                f"Session {session_id} does not exist in region "
+                f"{resolved_region(aws_settings(self._config))}, or has ended."
+            )
+            raise RefusedError(message)
         if found is None:
             return "", {}, {}
         outs = _outputs(found[1])
