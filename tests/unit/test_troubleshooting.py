@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 
-from athena_session_provider import Session, host, provider
-from athena_session_provider.service import lifecycle
+from athena_session_provider import Session
+from athena_session_provider.operations.run import ProviderHost, Run
+from athena_session_provider.operations.session import SessionOperations
+from athena_session_provider.provider import AthenaSessionProvider
 from athena_session_provider.service.boto import BotoAthena
 from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.lifecycle import SessionLifecycle, require_account
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import AwsSettings, resolved_region
 from athena_session_provider.service.token import Identity
@@ -51,22 +55,22 @@ def create(
     emulator: Emulator, request: dict[str, Any] | None = None, timeout_seconds: float = 0.0
 ) -> str:
     """Create a session as the provider does, with little time."""
-    client = athena(emulator)
-    _, details = lifecycle.create(
-        client,
+    request = {**SPARK, **(request or {})}
+    created = lifecycle_of(emulator, request["WorkGroup"], timeout_seconds).create(
         Identity("urn:pulumi:dev::test::athena:Session::session"),
-        {**SPARK, **(request or {})},
-        pollers=PollerPool(SystemClock().monotonic),
-        deadline=seconds(timeout_seconds),
+        request,
         cleanup=lambda: seconds(30),
     )
-    return details.status.session_id
+    return created.status.session_id
+
+
+def lifecycle_of(emulator: Emulator, work_group: str, timeout_seconds: float) -> SessionLifecycle:
+    pollers = PollerPool(SystemClock().monotonic)
+    return SessionLifecycle(athena(emulator), work_group, pollers, seconds(timeout_seconds))
 
 
 def adopt(emulator: Emulator, session_id: str, work_group: str = "spark") -> None:
-    pollers = PollerPool(SystemClock().monotonic)
-    client = athena(emulator)
-    lifecycle.adopt_session(client, session_id, work_group, pollers=pollers, deadline=seconds(0))
+    lifecycle_of(emulator, work_group, 0).adopt(session_id)
 
 
 def refused(emulator: Emulator, code: str, message: str, status: int = 400) -> None:
@@ -169,7 +173,7 @@ def adopt_elsewhere(emulator: Emulator) -> None:
 
 
 def other_account(emulator: Emulator) -> None:
-    lifecycle.require_account(athena(emulator), str(uuid.uuid4()), "999999999999")
+    require_account(athena(emulator), str(uuid.uuid4()), "999999999999")
 
 
 def imported(_emulator: Emulator) -> None:
@@ -199,17 +203,15 @@ def _warning_about(emulator: Emulator, what: str) -> str:
         "aws:endpoints": [{"athena": emulator.url, "sts": emulator.url}],
     }
     told: list[str] = []
-    resource = provider.AthenaSessionProvider()
-    resource._config = stack
+    receiver = ProviderHost(lambda _urn, message: told.append(message), lambda _urn, _message: None)
     properties = {"work_group": "spark", "region": "eu-west-1", "restart_when_dead": True}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "warn", lambda _urn, message: told.append(message))
-        resource.diff(session_id, properties, properties)
+    operations = SessionOperations(stack, Run(), receiver, unknown=UNKNOWN)
+    operations.diff(session_id, properties, properties)
     return told[0]
 
 
 def wrong_value(_emulator: Emulator) -> None:
-    checked = provider.AthenaSessionProvider().check(
+    checked = AthenaSessionProvider().check(
         {},
         {
             "work_group": "spark",
@@ -218,7 +220,7 @@ def wrong_value(_emulator: Emulator) -> None:
             "aws": {"region": "eu-west-1"},
         },
     )
-    lines = [f"{failure.property} {failure.reason}" for failure in checked.failures]
+    lines = [f"{failure.property} {failure.reason}".strip() for failure in checked.failures]
     raise AthenaSessionError("\n".join(lines))
 
 
