@@ -42,6 +42,7 @@ CALLS = {
         "ListSessions",
         "GetSession",
         "GetCallerIdentity",
+        "TagResource",
     ),
     "update": ("TagResource", "UntagResource"),
     "read": ("GetSession",),

@@ -15,6 +15,7 @@ from cell_stack import CELLS_PROGRAM, PARALLEL, TOGETHER, CellStack, declare, re
 from fault_matrix import LASTING, fault_cells
 
 from athena_session_provider.emulator import Emulator
+from athena_session_provider.service.ownership import CREATE_TAG, FINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ def test_faults_while_updating(cells: CellStack, emulator: Emulator) -> None:
     for cell in wanted:
         (session,) = cells.of(cell)
         (record,) = cells.records(session)
-        assert record.tags == session.tags
+        assert record.tags == {**session.tags, CREATE_TAG: FINISHED}
         succeeded = changed[session.name] == session.tags
         rows.append(repaired(cells, cell, "succeeded" if succeeded else "failed", 1, 1))
         assert rows[-1].starts == 1

@@ -32,11 +32,9 @@ def test_next_command_leaves_nothing(cut: LeftoverStack, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["up, same", "up, other size", "up, both removed", "destroy"])
-def test_next_command_after_the_first_up_leaves_nothing(
-    cut: LeftoverStack, command: str
-) -> None:
+def test_next_command_after_the_first_up_leaves_nothing(cut: LeftoverStack, command: str) -> None:
     """The identity is in the state already when the stack's first session starts."""
-    cut.cut_off(with_kept=False)
+    cut.cut_off(base="")
     run_next(cut, command)
     cut.stack.destroy()
     assert cut.live() == []

@@ -162,7 +162,8 @@ def test_up_starts_a_dead_session_again_and_says_why(
     (old,) = live_ids(emulator)
     emulator.advance(21 * 60)
     preview = stack.succeed("preview")
-    assert f"Session {old} ended after 20 idle minutes; it will be started again." in preview.output
+    why = "was terminated, on request or after 20 idle minutes; it will be started again."
+    assert f"Session {old} {why}" in preview.output
     stack.up()
     (new,) = live_ids(emulator)
     assert stack.session_ids() == [new] != [old]
