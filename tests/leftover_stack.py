@@ -231,8 +231,8 @@ COMMANDS: dict[str, Command] = {
 """The commands of which each leaves no live session that the state does not name."""
 
 
-def run_next(cut: LeftoverStack, name: str) -> str:
-    """Run a command of COMMANDS after the interruption; return what it printed.
+def run_next(cut: LeftoverStack, name: str) -> set[str]:
+    """Run a command of COMMANDS after the interruption; return the sessions that may live on.
 
     Asserts that the live sessions are those that the state names.
     """
@@ -246,7 +246,7 @@ def run_next(cut: LeftoverStack, name: str) -> str:
     named = {*cut.stack.session_ids(), *(cut.kept if command.forgets else [])}
     assert cut.live() == sorted(named), result
     assert not command.keeps or set(cut.kept) <= named, result
-    return result.output
+    return named
 
 
 def kill_session(command: subprocess.Popen[str]) -> None:

@@ -225,5 +225,6 @@ def test_faults_while_deleting(cells: CellStack, emulator: Emulator) -> None:
 
 def test_the_page_has_every_cell() -> None:
     """The page in docs has exactly the cells of the matrix, each once."""
-    cells = fault_matrix.cells_of_page(fault_matrix.PAGE.read_text())
-    assert cells == fault_matrix.all_cells()
+    text = fault_matrix.PAGE.read_text()
+    assert fault_matrix.cells_of_page(text) == fault_matrix.all_cells()
+    assert fault_matrix.next_cells_of_page(text) == fault_matrix.next_cells()

@@ -248,15 +248,15 @@ def test_retained_session(cut: LeftoverStack) -> None:
 
 def test_old_session_of_a_replacement_that_creates_first(cut: LeftoverStack) -> None:
     """It runs until the new one is ready, also when the first attempt was cut off."""
-    program = HEAD + "session('kept', {dpus}, delete_before_replace=False)\n"
-    cut.stack.write(program.format(dpus=4))
+    program = HEAD + "session('kept', DPUS, delete_before_replace=False)\n"
+    cut.stack.write(program.replace("DPUS", "4"))
     cut.stack.up()
     (old,) = cut.live()
     cut.emulator.update_settings(start_seconds=START_SECONDS)
-    cut.stack.write(program.format(dpus=16))
+    cut.stack.write(program.replace("DPUS", "16"))
     INTERRUPTIONS["kill"](cut)
     (left,) = set(cut.live()) - {old}
-    cut.stack.write(program.format(dpus=8))
+    cut.stack.write(program.replace("DPUS", "8"))
     command = cut.stack.start("up", *YES)
     wait_until(lambda: left not in cut.live() and len(cut.live()) == 2)
     assert old in cut.live()
