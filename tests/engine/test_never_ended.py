@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -19,11 +17,17 @@ from leftover_stack import (
     START_SECONDS,
     YES,
     LeftoverStack,
-    processes_of,
 )
 from pulumi_stack import PulumiStack, wait_until
 
-from athena_session_provider.service.ownership import CREATE_TAG, STARTED, Mark, hash_of
+from athena_session_provider.operations.run import Run
+from athena_session_provider.service.ownership import (
+    CREATE_TAG,
+    STARTED,
+    Mark,
+    hash_of,
+    parse_mark,
+)
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator
@@ -151,26 +155,17 @@ def test_leftover_of_another_stack_with_equal_urn(stack: PulumiStack, emulator: 
 
 
 def test_create_that_another_process_runs(cut: LeftoverStack) -> None:
-    """A create whose process stands still, with its engine gone, is not taken for interrupted."""
-    cut.emulator.update_settings(start_seconds=600.0)
-    cut.stack.write(HEAD + CUT)
-    command = cut.stack.start("up", *YES)
-    wait_until(cut.starting)
-    (running,) = cut.live()
-    (provider,) = processes_of(command.pid, "pulumi.dynamic")
-    os.kill(provider, signal.SIGSTOP)
-    try:
-        command.kill()
-        cut.stack.finish(command)
-        cut.stack.unlock()
-        cut.emulator.update_settings(start_seconds=0.0)
-        cut.stack.write(HEAD + "session('cut', 16)\n")
+    """A create that another process of the machine is in is not taken for interrupted."""
+    cut.cut_off(base="")
+    mark = parse_mark(cut.emulator.session(cut.left).description or "")
+    assert mark is not None
+    cut.stack.write(HEAD + "session('cut', 16)\n")
+    with Run().starting(mark):  # what that process does
         cut.stack.up()
-        assert cut.live() == sorted([running, *cut.stack.session_ids()])
-    finally:
-        os.kill(provider, signal.SIGCONT)
-    # It finds its engine gone, and ends what it was starting itself.
-    wait_until(lambda: cut.live() == cut.stack.session_ids())
+        assert cut.live() == sorted([cut.left, *cut.stack.session_ids()])
+    cut.stack.write(HEAD + "session('cut', 4)\n")
+    cut.stack.up()
+    assert cut.live() == cut.stack.session_ids()
 
 
 def test_create_of_another_resource_in_the_same_process(cut: LeftoverStack) -> None:
