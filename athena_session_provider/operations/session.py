@@ -325,25 +325,25 @@ class SessionOperations:
             self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def _end_leftovers_after(self, props: Mapping[str, Any], identity: str) -> None:
-        """End leftovers of the stack's other resources, once no other operation is running.
+        """End leftovers of the stack's other resources, where no other operation is running.
 
         By then the operations of this command have said which sessions the state names.
         """
-        if not self._run.is_last(identity):
-            return
+        self._run.note_place(identity, self._athena(props), str(props.get("work_group", "")))
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        try:
-            end_leftovers(
-                self._athena(props),
-                str(props.get("work_group", "")),
-                identity,
-                self._run,
-                Deadline.after(seconds, self._host.cleanup_clock()),
-                warn=self._warning(props),
-            )
-        except AthenaSessionError as exc:
-            # The operation itself has succeeded; the next command looks again.
-            self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
+        for owner, (athena, work_group) in self._run.idle_places(identity).items():
+            try:
+                end_leftovers(
+                    athena,
+                    work_group,
+                    owner,
+                    self._run,
+                    Deadline.after(seconds, self._host.cleanup_clock()),
+                    warn=self._warning(props),
+                )
+            except AthenaSessionError as exc:
+                # The operation itself has succeeded; the next command looks again.
+                self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def read(self, session_id: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Return the session's id and properties from the service; None if the resource is gone.

@@ -44,6 +44,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
         work_group: Input[str],
         aws: Input[Mapping[str, Any]] | None,
         sessions: Input[list[str]],
+        used: Input[list[str]],
     ) -> None:
         """Declare the identity.
 
@@ -52,6 +53,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
             work_group: The work group.
             aws: Region and credentials, as of the sessions.
             sessions: Hashes of the names of the program's sessions.
+            used: Ids of the sessions that the program reads or adopts.
         """
         super().__init__(
             StackSessionsProvider(),
@@ -60,6 +62,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
                 "work_group": work_group,
                 "aws": aws,
                 "sessions": sessions,
+                "used": used,
                 "region": None,
                 "account_id": None,
                 "identity": None,
@@ -72,16 +75,19 @@ class _Program:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.used: list[str] = []
         self.identities: dict[str, StackSessions] = {}
-        # Runs once the program has declared its resources. Sessions that are declared later, in an
-        # apply, come at no fixed time: with them, the list could differ from run to run.
-        self.declared: asyncio.Task[list[str]] = asyncio.ensure_future(self._declared())
+        # Done once the program has declared its resources. Sessions that are declared later, in an
+        # apply, come at no fixed time: with them, the lists could differ from run to run.
+        self.declared: asyncio.Task[tuple[list[str], list[str]]] = asyncio.ensure_future(
+            self._declared()
+        )
 
-    async def _declared(self) -> list[str]:
-        return sorted(self.names)
+    async def _declared(self) -> tuple[list[str], list[str]]:
+        return sorted(self.names), sorted(self.used)
 
-    def sessions(self) -> Output[list[str]]:
-        """Return the hashes of the names of the sessions that the program declares at once."""
+    def lists(self) -> Output[tuple[list[str], list[str]]]:
+        """Return what the program declares at once: hashes of names, and ids in use."""
 
         async def true() -> bool:
             return True
@@ -122,13 +128,28 @@ def identity_for(
             return ""
         key = f"{NAME}-{known[0]}" + (f"-{_hash(known[1])}" if known[1] else "")
         if key not in program.identities:
+            lists = program.lists()
             program.identities[key] = StackSessions(
-                key, work_group=work_group or "", aws=aws, sessions=program.sessions()
+                key,
+                work_group=work_group or "",
+                aws=aws,
+                sessions=lists.apply(lambda declared: declared[0]),
+                used=lists.apply(lambda declared: declared[1]),
             )
         return program.identities[key].identity
 
     result: Output[str] = found.apply(identity, run_with_unknowns=True)
     return result
+
+
+def note_used(session_id: Any) -> None:
+    """Note that the program reads or adopts a session, which must not be taken for a leftover.
+
+    Args:
+        session_id: The session's id. An output is not noted: its resource may need the identity.
+    """
+    if isinstance(session_id, str):
+        _program().used.append(session_id)
 
 
 def _program() -> _Program:
