@@ -88,7 +88,9 @@ class Service:
         }
         request = marked(request, Mark(identity, hash_of(urn), "c" * 16, urn))
         tags = [*request.get("Tags", []), {"Key": CREATE_TAG, "Value": create}]
-        started = self.athena.start_session({**request, "Tags": tags}, hash_of([identity, urn]) * 2)
+        started = self.athena.start_session(
+            {**request, "Tags": tags}, hash_of([identity, urn, description]) * 2
+        )
         return started.session_id
 
     def find(self, minutes: int = 0, older_than: timedelta = timedelta(0)) -> list[Orphan]:
@@ -159,6 +161,17 @@ def test_a_session_whose_create_is_under_way_is_no_orphan(
     assert service.find(minutes=120) == []
     service.states["dev"] = state(starting=f"{urn}2")
     assert len(service.find(minutes=120)) == 1
+
+
+@pytest.mark.parametrize(("create", "count"), [(STARTED, 0), (FINISHED, 1)])
+def test_a_replacement_that_creates_first_is_under_way(
+    service: Service, create: str, count: int
+) -> None:
+    """The state has the old session under the URN. A pending operation may also be an old one."""
+    old = service.start(urn=f"{URN}-0")
+    service.start(urn=f"{URN}-0", description="new", create=create)
+    service.states["dev"] = state(old, starting=f"{URN}-0")
+    assert len(service.find()) == count
 
 
 def test_a_session_of_an_unknown_stack_is_told_apart(service: Service) -> None:
