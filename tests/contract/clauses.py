@@ -548,6 +548,22 @@ def ended_sessions_are_known(account: Account) -> float | None:
     return None
 
 
+@_clause(
+    STATES,
+    "Whether a session that has ended keeps its IdleSinceDateTime.",
+    _api("SessionStatus"),
+    evidence=_ASSUMED,
+    engines=(SPARK_3,),
+    variant="idle_since_of_ended",
+    minutes=2,
+)
+def idle_since_of_ended(account: Account) -> str:
+    status = account.status_or_none(account.ended())
+    if status is None:
+        raise NotCheckedError("a session that has ended is not known any more")
+    return "kept" if "IdleSinceDateTime" in status else "absent"
+
+
 def _terminated_per_request(status: dict[str, Any] | None) -> dict[str, Any]:
     if status is None:
         raise NotCheckedError("a session that has ended is not known any more")

@@ -73,6 +73,7 @@ def expected(variant: str, engine: str, settings: dict[str, Any]) -> Any:
 def excused(name: str, settings: dict[str, Any]) -> bool:
     """Whether a clause cannot be checked while the service behaves like that."""
     forgets = {"terminate", "terminate_again", "idle_timeout", "idle_timeout_without_a_client"} | {
+        "idle_since_of_ended",
         "endpoint_of_ended",
         "calculation_in_ended",
         "tags_of_ended",
