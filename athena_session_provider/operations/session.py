@@ -42,7 +42,6 @@ from athena_session_provider.service.values import comparable, leaves
 from athena_session_provider.service.waiting import (
     DEFAULT_TIMEOUT_SECONDS,
     Deadline,
-    SystemClock,
     retry,
     timeout_seconds,
 )
@@ -204,7 +203,7 @@ class SessionOperations:
             athena = self._athena(olds)
             try:
                 poller = self._run.pollers.of(athena, olds.get("work_group", ""))
-                since = SystemClock().monotonic() - LIVENESS_SECONDS
+                since = self._host.cleanup_clock().monotonic() - LIVENESS_SECONDS
                 status = poller.recent_status(session_id, since)
             except SessionNotFoundError:
                 require_account(athena, session_id, olds.get("account_id"))
@@ -331,7 +330,7 @@ class SessionOperations:
                 str(props.get("work_group", "")),
                 identity,
                 self._run,
-                Deadline.after(seconds, SystemClock()),
+                Deadline.after(seconds, self._host.cleanup_clock()),
                 warn=self._warning(props),
             )
         except AthenaSessionError as exc:
@@ -524,7 +523,7 @@ class SessionOperations:
         # Once cancelled, the engine waits for nobody long: TerminateSession is called, and its
         # effect is not waited for.
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        return Deadline.after(seconds, SystemClock())
+        return Deadline.after(seconds, self._host.cleanup_clock())
 
 
 def _stored_inputs(props: Mapping[str, Any]) -> dict[str, Any]:

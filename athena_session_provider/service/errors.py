@@ -272,7 +272,7 @@ class AdoptionError(AthenaSessionError):
 
 
 class WorkGroupInUseError(AthenaSessionError):
-    """A work group has live sessions, or its bucket has objects, that nobody asked to delete."""
+    """A work group has live sessions, or its bucket has objects, that were not to be deleted."""
 
 
 class WaitTimeoutError(AthenaSessionError):
