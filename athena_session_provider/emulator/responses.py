@@ -13,12 +13,14 @@ from . import messages, workgroups
 from .calculations import FINAL_STATES, Calculation, CalculationStore
 from .errors import InvalidRequestError, ServiceError, access_denied, not_found
 from .models import INACTIVE_STATES, SPARK_3, Session, SessionStore, check_tag_count
+from .spark_connect import SparkServerError
 from .validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .scope import Scope
+    from .spark_connect import SparkConnect
 
 _ARN = re.compile(
     r"arn:[^:]+:athena:(?P<region>[^:]*):(?P<account>[^:]*)"
@@ -37,6 +39,8 @@ class Request:
     """The reason to let the session that this request starts end FAILED."""
     created_session: bool = field(default=False, init=False)
     session_id: str | None = field(default=None, init=False)
+    before_answer: Callable[[], None] | None = field(default=None, init=False)
+    """What the answer has to wait for, outside of the lock of the sessions."""
 
 
 class _Tags(Protocol):
@@ -48,8 +52,11 @@ class _Tags(Protocol):
 class Operations:
     """Everything the emulator answers itself, by the name of the operation."""
 
-    def __init__(self, sessions: SessionStore, calculations: CalculationStore) -> None:
+    def __init__(
+        self, sessions: SessionStore, calculations: CalculationStore, spark_connect: SparkConnect
+    ) -> None:
         self._sessions = sessions
+        self._spark_connect = spark_connect
         self._calculations = calculations
         self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
             "StartSession": self._start_session,
@@ -88,7 +95,10 @@ class Operations:
         if message := validate(request.operation, request.parameters):
             raise InvalidRequestError(message)
         with self._sessions.lock:
-            return self._handlers[request.operation](request)
+            answer = self._handlers[request.operation](request)
+        if request.before_answer:
+            request.before_answer()
+        return answer
 
     # Sessions
 
@@ -166,7 +176,18 @@ class Operations:
         return {"SessionId": session.session_id, "Status": _status(session)}
 
     def _get_session_endpoint(self, request: Request) -> dict[str, Any]:
-        return self._sessions.endpoint(self._session(request))
+        session = self._session(request)
+        answer = self._sessions.endpoint(session, self._spark_connect.url())
+        self._spark_connect.admit(session, answer)
+        request.before_answer = lambda: self._wait_for_server(session)
+        return answer
+
+    def _wait_for_server(self, session: Session) -> None:
+        try:
+            self._spark_connect.wait(session)
+        except SparkServerError as error:
+            text = f"Session {session.session_id} has no endpoint: {error}"
+            raise InvalidRequestError(text) from error
 
     def _list_sessions(self, request: Request) -> dict[str, Any]:
         workgroups.get(request.scope, request.parameters["WorkGroup"])

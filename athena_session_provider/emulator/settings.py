@@ -48,6 +48,11 @@ class Settings:
     start_burst: int = _plain(1, "StartSession calls that may come at once where there is a rate")
     max_sessions: int | None = _plain(None, "live sessions per account and region")
     no_capacity: bool = _plain(default=False, about="refuse StartSession for want of capacity")
+    endpoint_token_seconds: float = _plain(
+        1800.0,
+        "how long a token of GetSessionEndpoint is valid",
+        "sagemaker-studio 1.1.35 (athena/interceptors.py): ~30 minutes",
+    )
     engine_3_account_dpus: int | None = _plain(
         160,
         "DPUs of all live sessions of engine 3 per account and region: the sum of "
