@@ -93,12 +93,12 @@ class Row:
 
 
 def fault_cells(operation: str) -> list[Cell]:
-    """Give the cells of an operation's calls."""
+    """Return the cells of an operation's calls."""
     return [Cell(operation, call, fault) for call in CALLS[operation] for fault in FAULTS]
 
 
 def interruption_cells(interruption: str) -> list[Cell]:
-    """Give the cells of a kill or signal."""
+    """Return the cells of a kill or signal."""
     return [
         Cell(operation, moment, interruption)
         for operation, moments in MOMENTS.items()
@@ -107,7 +107,7 @@ def interruption_cells(interruption: str) -> list[Cell]:
 
 
 def all_cells() -> list[Cell]:
-    """Give every cell, in the order of the page."""
+    """Return every cell, in the order of the page."""
     cells = [cell for operation in CALLS for cell in fault_cells(operation)]
     return cells + [cell for name in INTERRUPTIONS for cell in interruption_cells(name)]
 
@@ -143,7 +143,7 @@ before the first command.
 
 
 def page(rows: list[Row]) -> str:
-    """Give the page; raises ValueError where rows are missing, double or bad."""
+    """Return the page; raises ValueError where rows are missing, double or bad."""
     by_cell = {row.cell: row for row in rows}
     if len(by_cell) != len(rows) or set(by_cell) != set(all_cells()):
         message = f"the rows are not those of the matrix: {set(by_cell) ^ set(all_cells())}"
