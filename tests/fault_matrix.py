@@ -116,12 +116,12 @@ def next_cells() -> list[tuple[str, str]]:
 
 
 def fault_cells(operation: str) -> list[Cell]:
-    """Give the cells of an operation's calls."""
+    """Return the cells of an operation's calls."""
     return [Cell(operation, call, fault) for call in CALLS[operation] for fault in FAULTS]
 
 
 def interruption_cells(interruption: str) -> list[Cell]:
-    """Give the cells of a kill or signal."""
+    """Return the cells of a kill or signal."""
     return [
         Cell(operation, moment, interruption)
         for operation, moments in MOMENTS.items()
@@ -130,7 +130,7 @@ def interruption_cells(interruption: str) -> list[Cell]:
 
 
 def all_cells() -> list[Cell]:
-    """Give every cell, in the order of the page."""
+    """Return every cell, in the order of the page."""
     cells = [cell for operation in CALLS for cell in fault_cells(operation)]
     return cells + [cell for name in INTERRUPTIONS for cell in interruption_cells(name)]
 

@@ -85,7 +85,7 @@ class Diff:
 
 
 class AfterEnd(Enum):
-    """What becomes of a resource whose session has ended. Diff and read agree on it."""
+    """The effect of a session's end on its resource. Diff and read agree on it."""
 
     RESTART = "The next `pulumi up` starts a new session."
     STAY = "The resource keeps the ended session until its triggers or arguments change."
@@ -100,7 +100,7 @@ class AfterEnd(Enum):
 
 
 def after_end(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> AfterEnd:
-    """Return what becomes of a resource whose session has ended.
+    """Return the effect of a session's end on its resource.
 
     Args:
         olds: The stored properties.
@@ -536,8 +536,8 @@ class SessionOperations:
     def _cleanup_deadline(self) -> Deadline | None:
         if self._host.engine_lost_for() > ORPHAN_SECONDS:
             return None
-        # Once cancelled, the engine waits for nobody long: TerminateSession is called, and its
-        # effect is not waited for.
+        # After a cancellation, the engine kills its providers within seconds: TerminateSession is
+        # called, and its effect is not waited for.
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
         return Deadline.after(seconds, self._host.cleanup_clock())
 

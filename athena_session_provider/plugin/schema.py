@@ -265,7 +265,7 @@ def _outputs() -> dict[str, Schema]:
 
 def _get_session() -> Schema:
     return {
-        "description": "Return what GetSession tells about a session, whoever started it.",
+        "description": "Return the details of any session, from GetSession.",
         "inputs": {
             "properties": {
                 "sessionId": _text("Id of the session."),

@@ -47,7 +47,7 @@ class AthenaSessionError(Exception):
     """Base of the family; its text is meant to be shown as it is, without a traceback."""
 
     outcome: str = ""
-    """What became of the session that the failed operation had started; part of the text."""
+    """Whether the session that the failed operation had started has ended; part of the text."""
 
     left_running: str = ""
     """Id of that session, if it could not be terminated."""

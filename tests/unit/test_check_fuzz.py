@@ -108,7 +108,7 @@ def test_very_deep_values_are_refused(news: dict[str, Any]) -> None:
         ("execution_role", "role", "characters"),
         ("adopt_session_id", "", "has 0 characters"),
         ("restart_when_dead", "no", "must be true or false"),
-        ("timeouts", {"create": "soon"}, "is no duration"),
+        ("timeouts", {"create": "soon"}, "invalid duration"),
         ("aws", {"secret_key": "x"}, "is a credential"),
     ],
 )
