@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 IDENTITY = "identity"
-"""Input that the resource sets itself: ``urn``, ``owner`` (the stack's identity), ``secrets`` (the
-names of the properties that hold secrets) and ``protected``."""
+"""Input that the resource sets itself.
+
+It has the resource's ``urn``, the stack's identity as ``owner``, the names of the properties that
+hold ``secrets``, and the options protect and delete_before_replace as ``protected`` and
+``create_before_delete``.
+"""
 TIMEOUTS = "timeouts"
 """Input with ``create`` and ``delete``, from the resource option custom_timeouts.
 

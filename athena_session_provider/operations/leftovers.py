@@ -80,7 +80,7 @@ def end_leftovers(
         session_id = status.session_id
         resource = mark.urn or "a resource of this stack"
         try:
-            if not _is_unfinished(athena, work_group, session_id, deadline):
+            if not is_unfinished(athena, work_group, session_id, deadline):
                 run.know(session_id)
                 continue
             lifecycle = SessionLifecycle(athena, work_group, run.pollers, deadline)
@@ -129,7 +129,8 @@ def _candidates(
             yield status, mark
 
 
-def _is_unfinished(athena: Athena, work_group: str, session_id: str, deadline: Deadline) -> bool:
+def is_unfinished(athena: Athena, work_group: str, session_id: str, deadline: Deadline) -> bool:
+    """Return whether the tag of a session says that its create has not finished."""
     arn = session_arn(athena, work_group, session_id)
     if arn is None:
         return False

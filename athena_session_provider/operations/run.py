@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -37,6 +38,10 @@ class ProviderHost:
         """Return a clock whose sleep ends when the command is cancelled."""
         return SystemClock(self.cancelled)
 
+    def cleanup_clock(self) -> Clock:
+        """Return a clock that goes on when the command is cancelled."""
+        return SystemClock()
+
 
 class Run:
     """The memory of one process, which serves one command. Safe for many threads.
@@ -45,8 +50,9 @@ class Run:
     be: it is never taken for a leftover.
     """
 
-    def __init__(self) -> None:
-        self.pollers = PollerPool(SystemClock().monotonic)
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Know nothing yet. ``clock`` is the one of the pollers; None for the machine's."""
+        self.pollers = PollerPool((clock or SystemClock()).monotonic)
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._tokens: dict[str, str] = {}
@@ -133,15 +139,20 @@ def _locked(mark: Mark) -> Iterator[None]:
         # Without the lock, only another command of this very stack could be wrong about it.
         yield
         return
-    import fcntl
-
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-        file.unlink(missing_ok=True)
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def _is_locked(mark: Mark) -> bool:
+    if sys.platform == "win32":
+        return False
     import fcntl
 
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from athena_session_provider import inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
-from athena_session_provider.operations.leftovers import end_leftovers
+from athena_session_provider.operations.leftovers import end_leftovers, is_unfinished
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
@@ -42,7 +42,6 @@ from athena_session_provider.service.values import comparable, leaves
 from athena_session_provider.service.waiting import (
     DEFAULT_TIMEOUT_SECONDS,
     Deadline,
-    SystemClock,
     retry,
     timeout_seconds,
 )
@@ -204,7 +203,7 @@ class SessionOperations:
             athena = self._athena(olds)
             try:
                 poller = self._run.pollers.of(athena, olds.get("work_group", ""))
-                since = SystemClock().monotonic() - LIVENESS_SECONDS
+                since = self._host.cleanup_clock().monotonic() - LIVENESS_SECONDS
                 status = poller.recent_status(session_id, since)
             except SessionNotFoundError:
                 require_account(athena, session_id, olds.get("account_id"))
@@ -277,8 +276,21 @@ class SessionOperations:
                 previous_token=self._run.token_of(identity.urn),
                 cleanup=self._cleanup_deadline,
                 on_started=self._run.know,
+                may_adopt=self._may_adopt(athena, props, deadline),
             )
         return created.client_request_token, created.status
+
+    def _may_adopt(
+        self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
+    ) -> Callable[[str], bool]:
+        """Return what decides whether the session of a token may be adopted.
+
+        In a replacement that creates first, the session of the same token may be the old one,
+        which the engine deletes afterwards.
+        """
+        if not (props.get(IDENTITY) or {}).get("create_before_delete"):
+            return lambda _session_id: True
+        return lambda session_id: is_unfinished(athena, props["work_group"], session_id, deadline)
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline
@@ -318,7 +330,7 @@ class SessionOperations:
                 str(props.get("work_group", "")),
                 identity,
                 self._run,
-                Deadline.after(seconds, SystemClock()),
+                Deadline.after(seconds, self._host.cleanup_clock()),
                 warn=self._warning(props),
             )
         except AthenaSessionError as exc:
@@ -519,7 +531,7 @@ class SessionOperations:
         # Once cancelled, the engine waits for nobody long: TerminateSession is called, and its
         # effect is not waited for.
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        return Deadline.after(seconds, SystemClock())
+        return Deadline.after(seconds, self._host.cleanup_clock())
 
 
 def _stored_inputs(props: Mapping[str, Any]) -> dict[str, Any]:

@@ -166,12 +166,13 @@ class BotoAthena:
         return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])}
 
     def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
-        """GetSessionEndpoint, of the engine 3.5 alone. Not for the provider: it holds no token."""
+        """GetSessionEndpoint; only sessions of engine 3.5 have one."""
         answer = self._call("GetSessionEndpoint", f"session {session_id}", SessionId=session_id)
+        # The model requires every member, but a session that has just started may lack its token.
         return SessionEndpoint(
-            answer.get("EndpointUrl", ""),
-            answer.get("AuthToken", ""),
-            answer.get("AuthTokenExpirationTime"),
+            url=answer.get("EndpointUrl", ""),
+            token=answer.get("AuthToken", ""),
+            expires_at=answer.get("AuthTokenExpirationTime"),
         )
 
     def _runs_spark(self, work_group: str) -> bool | None:

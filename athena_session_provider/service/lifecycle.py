@@ -174,6 +174,7 @@ class SessionLifecycle:
         previous_token: str = "",
         cleanup: Callable[[], Deadline | None],
         on_started: Callable[[str], None] = ignore,
+        may_adopt: Callable[[str], bool] = lambda _session_id: True,
     ) -> Created:
         """Start a session and wait until it is ready. On failure, terminate it.
 
@@ -185,6 +186,8 @@ class SessionLifecycle:
             cleanup: Returns the deadline for terminating the session of a create that failed, or
                 None if another process may have adopted the session already.
             on_started: Receives each session id as soon as StartSession returns it.
+            may_adopt: Returns whether a session that StartSession returned may become the
+                resource's. One that may not is left as it is.
 
         Returns:
             The session, in a state that its users can rely on.
@@ -200,7 +203,9 @@ class SessionLifecycle:
 
         try:
             with self._poller.waiting():
-                attempt, status = self._start(identity, request, previous_token, remember)
+                attempt, status = self._start(
+                    identity, request, previous_token, remember, may_adopt
+                )
                 status = self.wait_until_ready(status)
             if not status.engine_version or status.started_at is None:
                 status = self._retry(lambda: self._athena.get_session(status.session_id)).status
@@ -224,6 +229,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         previous_token: str,
         on_started: Callable[[str], None],
+        may_adopt: Callable[[str], bool],
     ) -> tuple[_Attempt, SessionStatus]:
         """Find the first generation with a live session, starting one if there is none."""
         if self._arn("id"):
@@ -232,7 +238,7 @@ class SessionLifecycle:
         generation = 0 if used_up is None else used_up + 1
         outcomes: Counter[_Outcome] = Counter()
         while True:
-            attempt = self._try(identity, request, generation, on_started)
+            attempt = self._try(identity, request, generation, on_started, may_adopt)
             if attempt.outcome is _Outcome.ALIVE and attempt.status is not None:
                 return attempt, attempt.status
             outcomes[attempt.outcome] += 1
@@ -251,6 +257,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         generation: int,
         on_started: Callable[[str], None],
+        may_adopt: Callable[[str], bool],
     ) -> _Attempt:
         token = client_request_token(identity, request, generation)
         began = self._deadline.clock.monotonic()
@@ -258,10 +265,12 @@ class SessionLifecycle:
             started, token, request = self._start_session(identity, request, generation, token)
         except TokenReusedError:
             live = self._marked_like(request)
-            if live is None:
+            if live is None or not may_adopt(live.session_id):
                 return _Attempt(_Outcome.USED_UP, token, request)
             on_started(live.session_id)
             return _Attempt(_Outcome.ALIVE, token, request, live.session_id, live)
+        if not may_adopt(started.session_id):
+            return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
         on_started(started.session_id)
         took = dt.timedelta(seconds=self._deadline.clock.monotonic() - began)
         status = self._status_of_new(started.session_id)
