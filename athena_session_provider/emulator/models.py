@@ -26,6 +26,7 @@ from . import messages
 from .errors import InvalidRequestError, ServiceError
 from .paging import page
 from .tokens import TokenTable
+from .validation import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -308,12 +309,21 @@ class SessionStore:
 
     def set_state(self, session_id: str, state: str, reason: str | None) -> None:
         """Put a session into a state at once, whatever it was in before."""
-        session = self._sessions[session_id]
-        now = self.clock.now()
-        session.refresh(now)
-        session.ended_at = None
-        session.planned = []
-        session.enter(now, state, reason)
+        states = service_model().shape_for("SessionState").metadata["enum"]
+        if state not in states:
+            raise ValueError(f"unknown state {state!r}; there are {states}")
+        with self.lock:
+            session = self._sessions[session_id]
+            now = self.clock.now()
+            session.refresh(now)
+            session.ended_at = None
+            session.planned = []
+            session.enter(now, state, reason)
+
+    def change_settings(self, **changes: Any) -> None:
+        """Change some settings, for everything from now on."""
+        with self.lock:
+            self.settings = self.settings.changed(changes)
 
     def live(self, scope: Scope, work_group: str | None = None) -> list[Session]:
         """Return the sessions of an account and region that cost money."""
