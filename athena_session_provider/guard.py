@@ -147,7 +147,7 @@ def objects(settings: AwsSettings, bucket: str) -> str:
         "s3",
         region_name=settings.region,
         endpoint_url=settings.endpoint("s3"),
-        config=client_config(),
+        config=client_config(settings),
     )
     try:
         found = client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("Contents", [])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.service.request import Failure, check_arguments, start_session_members
-from athena_session_provider.service.settings import camel_case
+from athena_session_provider.service.settings import check_aws
 
 if TYPE_CHECKING:
     from athena_session_provider.service.api import SessionStatus
@@ -35,18 +35,6 @@ OUTPUTS = (
     "started_at",
     "client_request_token",
 )
-
-AWS_KEYS = (
-    "region",
-    "profile",
-    "assume_roles",
-    "endpoints",
-    "default_tags",
-    "config_namespace",
-)
-"""Keys of the argument ``aws``. None of them is a credential, since inputs are stored."""
-
-_CREDENTIALS = ("access_key", "secret_key", "token", "accessKey", "secretKey")
 
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
 """The service's own, for a session that says nothing of it (Athena user guide)."""
@@ -100,8 +88,8 @@ def check_properties(
             inputs["triggers"] = plain(inputs["triggers"])
         except ValueError as exc:
             failures.append(Failure("triggers", str(exc)))
-    if require("aws", Mapping, f"a map of {', '.join(AWS_KEYS)}"):
-        failures += _check_aws(inputs["aws"])
+    if require("aws", Mapping, "a map such as AwsConfig"):
+        failures += check_aws(inputs["aws"], unknown)
     return inputs, failures
 
 
@@ -129,23 +117,6 @@ def _check_session_id(session_id: str) -> list[Failure]:
         return []
     reason = f"has {len(session_id)} characters, and may have from {low} to {high}"
     return [Failure("adopt_session_id", reason)]
-
-
-def _check_aws(aws: Mapping[str, Any]) -> list[Failure]:
-    failures = []
-    for key in aws:
-        if key in _CREDENTIALS:
-            reason = (
-                "is a credential, and inputs are stored in the state. Set it in the stack's "
-                f"configuration: `pulumi config set --secret aws:{camel_case(key)} ...`; for one "
-                "resource, use another namespace than aws and name it in config_namespace"
-            )
-        elif key not in AWS_KEYS:
-            reason = f"is not known; the known ones are {', '.join(AWS_KEYS)}"
-        else:
-            continue
-        failures.append(Failure(f"aws.{key}", reason))
-    return failures
 
 
 def plain(value: Any, depth: int = 0) -> Any:

@@ -28,11 +28,13 @@ from pulumi.runtime.rpc import UNKNOWN
 from athena_session_provider import host, inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
 from athena_session_provider.service import lifecycle
+from athena_session_provider.service.accounts import require_allowed
 from athena_session_provider.service.api import Athena, SessionDetails, session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
     AthenaSessionError,
     ConfigurationError,
+    MissingCredentialsError,
     SessionNotFoundError,
 )
 from athena_session_provider.service.ownership import marked
@@ -112,8 +114,23 @@ class AthenaSessionProvider(ResourceProvider):
             checked[REGION] = resolved_region(settings)
         except ConfigurationError as exc:
             return [Failure("aws", str(exc))]
-        if settings.default_tags and checked.get("tags") != UNKNOWN:
-            checked["tags"] = dict(settings.default_tags) | (checked.get("tags") or {})
+        tags = checked.get("tags") or {}
+        if isinstance(tags, Mapping) and (tags := settings.tags(tags)) != (
+            checked.get("tags") or {}
+        ):
+            checked["tags"] = tags
+        return self._check_account(settings)
+
+    def _check_account(self, settings: AwsSettings) -> list[Failure]:
+        """Refuse an account that is not allowed in preview already, if there are credentials."""
+        region = resolved_region(settings)
+        try:
+            athena = shared_athena(dataclasses.replace(settings, region=region), host.cancelled)
+            athena.require_allowed_account()
+        except MissingCredentialsError:
+            return []
+        except AthenaSessionError as exc:
+            return [Failure("aws", str(exc))]
         return []
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -207,6 +224,8 @@ class AthenaSessionProvider(ResourceProvider):
         """Change the tags, the only thing about a session that can be changed."""
         athena = self._athena(news)
         tags, removed = inputs.changed_tags(olds, news)
+        ignored = aws_settings(self._config, news.get("aws")).ignore_tags
+        removed = [key for key in removed if key not in ignored]
         if tags or removed:
             arn = session_arn(athena, news["work_group"], id_)
             if arn is None:
@@ -238,8 +257,11 @@ class AthenaSessionProvider(ResourceProvider):
     def _athena(self, props: Mapping[str, Any]) -> Athena:
         """Give the client of a resource: in the region that is stored with it."""
         settings: AwsSettings = aws_settings(self._config, props.get("aws"))
+        # Where the session is; without a session yet, the credentials' account is checked.
+        if account_id := props.get("account_id"):
+            require_allowed(settings, account_id)
         region = props.get(REGION) or settings.region
-        return shared_athena(dataclasses.replace(settings, region=region))
+        return shared_athena(dataclasses.replace(settings, region=region), host.cancelled)
 
 
 def _unknown_as_text(value: Any, depth: int = 0) -> Any:
