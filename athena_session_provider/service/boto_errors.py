@@ -190,7 +190,8 @@ def _setting(failed: _Failed) -> errors.AthenaSessionError:
 
 
 def _argument(failed: _Failed) -> errors.AthenaSessionError:
-    return errors.InvalidArgumentError(f"{failed.operation} was not sent: {failed.detail}.")
+    about = f" for {failed.subject}" if failed.subject.startswith("role ") else ""
+    return errors.InvalidArgumentError(f"{failed.operation}{about} was not sent: {failed.detail}.")
 
 
 def _installation(failed: _Failed) -> errors.AthenaSessionError:
@@ -408,9 +409,9 @@ CREDENTIAL_ANSWERS: dict[str, str] = {
     **dict.fromkeys(
         (*sorted(_ACCESS_DENIED), "ForbiddenException", "UnauthorizedException"),
         "Check that the trust policy of the role lets these credentials in, that their own "
-        "policies allow sts:AssumeRole (sts:TagSession and sts:SetSourceIdentity too, where tags or "
-        "a source identity are set), and that the external id is right; and that it is the right role in "
-        "`aws:assumeRoles`",
+        "policies allow sts:AssumeRole (with tags sts:TagSession too, with a source identity "
+        "sts:SetSourceIdentity), and that role and external id in `aws:assumeRoles` or in the "
+        "profile are right",
     ),
     **dict.fromkeys(
         sorted(_CREDENTIALS_REFUSED | {"InvalidAccessKeyId", "ExpiredTradeInTokenException"}),

@@ -201,7 +201,7 @@ def parsed(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("has to be text")  # noqa: TRY004 - every reader raises ValueError
+        raise ValueError("has to be text")
     if not value or value.strip() != value or not value.isprintable():
         raise ValueError("has to be text without blanks around it and without control characters")
     return value
@@ -277,7 +277,7 @@ def _choice(*options: str) -> Reader:
 def _items(value: Any, example: str) -> list[Any]:
     value = parsed(value)
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"has to be a list such as {example}")  # noqa: TRY004 - as all readers
+        raise ValueError(f"has to be a list such as {example}")
     return list(value)
 
 
@@ -342,7 +342,7 @@ def _hosts(value: Any) -> str:
 def _tags(value: Any) -> tuple[tuple[str, str], ...]:
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError('has to be a map of tags such as {"team": "data"}')  # noqa: TRY004
+        raise ValueError('has to be a map of tags such as {"team": "data"}')
     return tuple(sorted((str(key), _tag_value(str(key), tag)) for key, tag in value.items()))
 
 
@@ -352,7 +352,7 @@ def _tag_value(key: str, value: Any) -> str:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return str(int(value)) if value == int(value) else str(value)
     if not isinstance(value, str):
-        raise ValueError(f"has a tag {key} whose value is no text")  # noqa: TRY004 - as all readers
+        raise ValueError(f"has a tag {key} whose value is no text")
     return value
 
 
@@ -386,7 +386,7 @@ def _structure(members: Mapping[str, tuple[str, Reader]], value: Any) -> dict[st
     """Read a map of known members, in either case; raises ValueError."""
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError(f"has to be a map of {', '.join(members)}")  # noqa: TRY004
+        raise ValueError(f"has to be a map of {', '.join(members)}")
     found: dict[str, Any] = {}
     for key, item in value.items():
         name = camel_case(str(key))
@@ -458,7 +458,7 @@ def _default_tags(value: Any) -> tuple[tuple[str, str], ...]:
     """Read ``{"tags": {...}}``, or the map of tags itself."""
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError('has to be a map such as {"tags": {"team": "data"}}')  # noqa: TRY004
+        raise ValueError('has to be a map such as {"tags": {"team": "data"}}')
     if not isinstance(value.get("tags"), Mapping):
         return _tags({key: tag for key, tag in value.items() if key != "tags" or tag is not None})
     tags: tuple[tuple[str, str], ...] = _structure(_DEFAULT_TAGS, value).get("tags", ())

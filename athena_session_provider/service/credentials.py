@@ -318,7 +318,7 @@ class AwsSession(Session):
             with self.translated(f"role {role_arn}"):
                 return fetcher.fetch_credentials()
 
-        return boto_credentials.DeferredRefreshableCredentials(fetch, method)
+        return _RoleCredentials(fetch, method)
 
     @contextmanager
     def translated(self, subject: str = "the credentials") -> Iterator[None]:
@@ -381,6 +381,13 @@ class AwsSession(Session):
         if self.profile_name:
             return f"from the profile {self.profile_name}"
         return "from the environment"
+
+
+class _RoleCredentials(boto_credentials.DeferredRefreshableCredentials):
+    """botocore renews credentials in their last 15 minutes: those of 15 minutes at every call."""
+
+    _advisory_refresh_timeout = 300
+    _mandatory_refresh_timeout = 120
 
 
 class _ProfileProviders(boto_credentials.ProfileProviderBuilder):

@@ -366,7 +366,7 @@ def test_no_value_raises_anything_but_a_sentence() -> None:
     dice = random.Random(14)  # noqa: S311 - a fixed seed
     refused = 0
     sentences = set()
-    for _ in range(20_000):
+    for _ in range(5_000):
         name = dice.choice(ARGUMENTS)
         value = random_value(dice)
         failures = check_aws({name: value})
@@ -383,7 +383,7 @@ def test_no_value_raises_anything_but_a_sentence() -> None:
             aws_settings({f"aws:{dice.choice(list(KEYS))}": text})
         except ConfigurationError:
             refused += 1
-    assert refused > 10_000
+    assert refused > 2_500
     assert all(":" in first or first.startswith("aws.") for first in sentences)
 
 
