@@ -16,6 +16,7 @@ from athena_session_provider.resources.args import (
     ClassificationArgs,
     EngineConfigurationArgs,
 )
+from athena_session_provider.resources.explicit_provider import session_aws
 from athena_session_provider.resources.stack_identity import owner_of_stack
 
 TYPE = "pulumi-python:dynamic/athena:Session"
@@ -87,7 +88,8 @@ class Session(Resource, module="athena", name="Session"):
             triggers: Any values; a change of one starts a new session.
             restart_when_dead: Whether ``pulumi up`` starts a session again that has ended.
             adopt_session_id: Take over this running session instead of starting one.
-            aws: Region and credentials, where they are not the stack's.
+            aws: Region and credentials, where they are not the stack's. An ``aws.Provider`` in
+                ``opts``, or that the parent hands down, gives region, profile and endpoints, too.
             opts: Resource options; ``custom_timeouts`` (create, delete; default 10 minutes) bound
                 the wait. ``import_`` does not work, use ``adopt_session_id``.
 
@@ -117,7 +119,7 @@ class Session(Resource, module="athena", name="Session"):
                 "triggers": triggers,
                 "restart_when_dead": restart_when_dead,
                 "adopt_session_id": adopt_session_id,
-                "aws": _plain(aws),
+                "aws": _plain(session_aws(aws, opts)),
                 "identity": {"urn": _urn(name, opts), "owner": owner_of_stack()},
                 "timeouts": _timeouts(opts),
                 # Outputs: Pulumi resolves the properties that are named here.

@@ -369,7 +369,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         elif provider := self.get_provider("aws:athena/workgroup:Workgroup"):
             readable = explicit_provider.readable(provider)
             settings = readable.apply(lambda found: found["aws"])
-            can_check = readable.apply(lambda found: not found["keys"])
+            can_check = readable.apply(lambda found: not found["refused"])
         return WorkGroupGuard(
             f"{name}-guard",
             work_group=work_group,

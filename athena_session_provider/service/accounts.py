@@ -9,6 +9,10 @@ from athena_session_provider.service.errors import AccountNotAllowedError
 if TYPE_CHECKING:
     from athena_session_provider.service.configuration_keys import AwsSettings
 
+_CHANGED = (
+    "`pulumi refresh` and `pulumi destroy` see a changed configuration with `--run-program` only."
+)
+
 
 def is_restricted(settings: AwsSettings) -> bool:
     """Return whether the settings allow or forbid accounts."""
@@ -49,12 +53,12 @@ def require_allowed(settings: AwsSettings, account_id: str | None, *, why: str =
         raise AccountNotAllowedError(
             account_id,
             f"Nothing was done in account {account_id}, because aws:forbiddenAccountIds has it. "
-            "Use credentials of another account, or take it out of the list.",
+            f"Use credentials of another account, or take it out of the list. {_CHANGED}",
         )
     if allowed and account_id not in allowed:
         raise AccountNotAllowedError(
             account_id,
             f"Nothing was done in account {account_id}, because aws:allowedAccountIds does not "
             f"have it ({', '.join(allowed)}). Use credentials of one of these accounts, or add it "
-            "to the list.",
+            f"to the list. {_CHANGED}",
         )
