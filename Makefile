@@ -17,7 +17,7 @@ ARGS =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test test-oldest test-newest properties fault-matrix lint format types unit bench docs constraints clean
+.PHONY: help setup engine demo test test-oldest test-newest contract properties fault-matrix lint format types unit bench docs dist constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,14 @@ demo: setup ## start a session on a local emulator with `pulumi up`, and end it 
 
 test: setup lint types ## lint, type check and run every test
 	@$(WITH_PULUMI) exec $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+# What public sources say of Athena, tried on AWS: docs/contract.md says what it costs and writes.
+CONTRACT = --work-group '$(WORK_GROUP)' --region '$(REGION)' $(if $(PROFILE),--profile '$(PROFILE)') \
+  $(if $(YES),--yes) $(if $(ENDPOINT_URL),--endpoint-url '$(ENDPOINT_URL)') \
+  $(if $(PAGE),--page '$(PAGE)') $(if $(ONLY),--only $(ONLY))
+
+contract: setup ## try the contract on AWS: WORK_GROUP=... REGION=... [PROFILE=...] [YES=1] [ONLY=...]
+	@cd tests && exec ../$(BIN)/python -m contract $(CONTRACT)
 
 lint: setup ## check style and formatting
 	$(BIN)/ruff check
@@ -87,13 +95,17 @@ define core
 endef
 
 unit: setup ## run the fast tests, which need no Pulumi CLI
-	$(BIN)/python -m pytest -m "not engine" $(ARGS)
+	$(BIN)/python -m pytest -m "not engine and not docs" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
 	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
 
 docs: setup ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: setup ## build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/python -m build
 
 constraints: ## resolve constraints.txt anew
 	@$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,12 @@
-"""What Pulumi's Python host of dynamic providers lacks, and how it is had all the same.
+"""Workarounds for features missing from Pulumi's Python dynamic-provider host.
 
 The host (``pulumi.dynamic.__main__`` of the SDK) runs a provider on four threads, shows every
-exception with its traceback, ignores the engine's Cancel and has no way to show progress. The
-public interface of dynamic providers does not reach any of these, so this module, and only this
-one, uses details of the host that Pulumi may change:
+exception with its traceback, ignores the engine's Cancel and cannot show progress. The public
+interface of dynamic providers reaches none of these, so this module, and only this one, uses
+details of the host that Pulumi may change:
 
 =====================  ============================================  ===========================
-what is wanted         the detail relied on                          without it
+feature                the detail relied on                          without it
 =====================  ============================================  ===========================
 more than 4 sessions   the worker thread's ThreadPoolExecutor is     4 at a time
 at once                the first argument of its thread target, and
@@ -19,8 +19,7 @@ errors as sentences    ``__main__`` looks ``traceback.format_exc``   errors with
 Ctrl-C stops waiting   the servicer's ``Cancel`` is a plain Python   the wait goes on until the
                        function of ``__main__``                      engine ends the process
 end with the engine    ``Engine`` is served at that address as long  a killed engine leaves a
-                       as the engine lives; the main thread ends     process that waits on, and
-                       the host on KeyboardInterrupt                 never ends
+                       as the engine lives                           process that never ends
 =====================  ============================================  ===========================
 
 Each function returns whether it worked, and does nothing outside of the host.
@@ -28,7 +27,7 @@ Each function returns whether it worked, and does nothing outside of the host.
 
 from __future__ import annotations
 
-import signal
+import os
 import socket
 import sys
 import threading
@@ -37,18 +36,24 @@ import traceback
 import types
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.service.errors import AthenaSessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 THREADS = 256
 """Sessions that one provider process works on at the same time; a waiting thread costs little."""
 
 cancelled = threading.Event()
-"""Set once the engine has asked its providers to stop."""
+"""Set when the engine asks its providers to stop, or ends."""
 
-_lost_at: list[float] = []
-"""When the engine was found to be gone, in seconds of time.monotonic."""
+BUSY: list[Callable[[], bool]] = []
+"""Functions that return whether an operation is running, which the end of the process waits for."""
+
+EXIT_SECONDS = 70.0
+"""How long operations may take to give up once the engine is gone."""
 
 _SERVICER = "DynamicResourceProviderServicer"
 
@@ -94,7 +99,7 @@ class _NoneIdle:
 
 
 def _thread_pool(thread: threading.Thread) -> Any:
-    """Give the executor whose worker a thread is; None for any other thread."""
+    """Return the executor whose worker a thread is; None for any other thread."""
     for argument in getattr(thread, "_args", None) or ():
         # concurrent.futures hands its workers a weak reference to the executor.
         pool = argument() if isinstance(argument, weakref.ref) else argument
@@ -118,7 +123,7 @@ def show_errors_as_sentences() -> bool:
 
 
 def format_exception() -> str:
-    """Give the text to show for the exception that is being handled."""
+    """Return the text to show for the exception that is being handled."""
     error = sys.exc_info()[1]
     if isinstance(error, AthenaSessionError):
         return str(error)
@@ -149,43 +154,41 @@ def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - gRP
 
 
 def end_with_the_engine() -> bool:
-    """Have ``cancelled`` set, and the process end, when the engine is gone without a word.
+    """Set ``cancelled`` and end the process when the engine ends without a word.
 
-    A killed engine (``kill -9``, out of memory) leaves this process behind, which would go on
-    waiting for a session that no state knows, and would start one as soon as there is capacity.
+    A killed engine (``kill -9``, out of memory) leaves this process behind. It would wait on for a
+    session that no state names, and start one as soon as there is capacity.
     """
     import grpc
-
-    with _engine_lock:
-        if _watching:
-            return True
-    if _engine() is None:
-        return False
-    with _engine_lock:
-        _watching.append(True)
 
     def changed(state: Any) -> None:
         if state is not grpc.ChannelConnectivity.READY and not _listens(_address()):
             _engine_is_gone()
 
-    _engine_channels[0].subscribe(changed, try_to_connect=True)
-    return True
+    return _ENGINE.watch(changed)
 
 
 def engine_lost_for() -> float:
-    """Seconds since the engine was found to be gone; 0 while it lives."""
-    return time.monotonic() - _lost_at[0] if _lost_at else 0.0
+    """Return the seconds since the engine was found to be gone; 0 while it runs."""
+    lost_at = _ENGINE.lost_at
+    return 0.0 if lost_at is None else time.monotonic() - lost_at
 
 
 def _engine_is_gone() -> None:
-    if _lost_at:
-        return
-    _lost_at.append(time.monotonic())
-    cancelled.set()
-    thread = threading.main_thread().ident
-    if thread is not None and hasattr(signal, "pthread_kill"):
-        # What Ctrl-C does: the host stops serving, and the process ends with its last thread.
-        signal.pthread_kill(thread, signal.SIGINT)
+    if _ENGINE.lose():
+        cancelled.set()
+        threading.Thread(target=_exit_when_idle, daemon=True).start()
+
+
+def _exit_when_idle() -> None:
+    """End the process once its operations have given up, or EXIT_SECONDS have passed.
+
+    Not by a signal: a process that was started in the background of a shell ignores SIGINT.
+    """
+    give_up_at = time.monotonic() + EXIT_SECONDS
+    while any(busy() for busy in BUSY) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    os._exit(1)
 
 
 def _listens(address: str) -> bool:
@@ -215,7 +218,7 @@ def _log(severity: str, urn: str, message: str, *, ephemeral: bool) -> bool:
     from pulumi.runtime.proto import engine_pb2
 
     try:
-        stub = _engine()
+        stub = _ENGINE.stub()
         if stub is None:
             return False
         stub.Log(
@@ -232,27 +235,51 @@ def _log(severity: str, urn: str, message: str, *, ephemeral: bool) -> bool:
     return True
 
 
-_engine_lock = threading.Lock()
-_engine_channels: list[Any] = []
-_engine_stubs: list[Any] = []
-_watching: list[bool] = []
-
-
 def _address() -> str:
     return sys.argv[-1] if is_host() else ""
 
 
-def _engine() -> Any:
-    """Connect to the engine once; None where its address is not known."""
-    import grpc
-    from pulumi.runtime.proto import engine_pb2_grpc
+class _Engine:
+    """The connection to the engine, made once."""
 
-    address = _address()
-    if ":" not in address:
-        return None
-    with _engine_lock:
-        if not _engine_stubs:
-            channel = grpc.insecure_channel(address)
-            _engine_channels.append(channel)
-            _engine_stubs.append(engine_pb2_grpc.EngineStub(channel))
-        return _engine_stubs[0]
+    def __init__(self) -> None:
+        self.lost_at: float | None = None
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._stub: Any = None
+        self._watching = False
+
+    def stub(self) -> Any:
+        """Return the engine's stub; None if its address is not known."""
+        with self._lock:
+            return self._connected()
+
+    def watch(self, changed: Callable[[Any], None]) -> bool:
+        """Have ``changed`` called when the connection's state changes. Only the first call acts."""
+        with self._lock:
+            if self._connected() is None:
+                return False
+            if not self._watching:
+                self._watching = True
+                self._channel.subscribe(changed, try_to_connect=True)
+            return True
+
+    def lose(self) -> bool:
+        """Note that the engine is gone; return whether that is new."""
+        with self._lock:
+            if self.lost_at is not None:
+                return False
+            self.lost_at = time.monotonic()
+            return True
+
+    def _connected(self) -> Any:
+        import grpc
+        from pulumi.runtime.proto import engine_pb2_grpc
+
+        if self._stub is None and ":" in (address := _address()):
+            self._channel = grpc.insecure_channel(address)
+            self._stub = engine_pb2_grpc.EngineStub(self._channel)
+        return self._stub
+
+
+_ENGINE = _Engine()

@@ -1,30 +1,73 @@
-"""The properties of a session resource: which there are, what a change of one means.
+"""The properties of a session resource: their checks, and what a change of each means.
 
 Pure decisions, without Pulumi and without the service.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.service.request import Failure, check_arguments, start_session_members
+from athena_session_provider.service.request import (
+    Failure,
+    check_arguments,
+    service_model,
+    start_session_members,
+)
 from athena_session_provider.service.settings import check_aws
+from athena_session_provider.service.values import (
+    MAXIMUM_DEPTH,
+    comparable,
+    integral,
+    is_too_deep,
+    leaves,
+    map_leaves,
+    normal,
+)
+from athena_session_provider.service.waiting import DEFAULT_TIMEOUT_SECONDS, timeout_seconds
 
 if TYPE_CHECKING:
-    from athena_session_provider.service.api import SessionStatus
+    from collections.abc import Callable, Iterable
 
 IDENTITY = "identity"
-"""Input with the resource's ``urn`` and ``owner``, set by the resource itself."""
+"""Input that the resource sets itself.
+
+It has the resource's ``urn``, the stack's identity as ``owner``, the names of the properties that
+hold ``secrets``, and the options protect and delete_before_replace as ``protected`` and
+``create_before_delete``.
+"""
 TIMEOUTS = "timeouts"
-"""Input with ``create`` and ``delete``, from the resource option custom_timeouts."""
+"""Input with ``create`` and ``delete``, from the resource option custom_timeouts.
+
+It is an input because the host does not pass the engine's timeouts on.
+"""
 REGION = "region"
 """Filled in by check, so that a change of the stack's region is a change of the resource."""
 
+
+@dataclass(frozen=True)
+class Property:
+    """A property that StartSession does not have."""
+
+    name: str
+    kind: type
+    expected: str
+    """What it must be, as the rest of a sentence."""
+
+
+PROPERTIES = (
+    Property("triggers", Mapping, "a map"),
+    Property("restart_when_dead", bool, "true or false"),
+    Property("adopt_session_id", str, "text, the id of a running session"),
+    Property("aws", Mapping, "a map of AWS settings"),
+    Property(IDENTITY, Mapping, "a map, which the resource sets itself"),
+    Property(TIMEOUTS, Mapping, "a map of create and delete"),
+)
+"""The properties besides StartSession's. Checks and documentation are made from this table."""
+
 OWN_ARGUMENTS = ("triggers", "restart_when_dead", "adopt_session_id", "aws")
-"""Arguments of a session resource that StartSession does not have."""
+"""Those of PROPERTIES that a program writes."""
 
 OUTPUTS = (
     "session_id",
@@ -36,118 +79,145 @@ OUTPUTS = (
     "client_request_token",
 )
 
-DEFAULT_IDLE_TIMEOUT_MINUTES = 20
-"""The service's own, for a session that says nothing of it (Athena user guide)."""
-
-MAXIMUM_DEPTH = 32
-"""How deep values may be nested."""
-
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|m(?!s)|s|ms))")
-_UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+NO_MAXIMUM_DPUS = (
+    "engine_configuration.max_concurrent_dpus is not set. A work group of PySpark engine version 3 "
+    "may refuse the session, and a session of Apache Spark version 3.5 may use up to 60 DPUs."
+)
+"""Warning for a new session; sources: StartSession of botocore before 1.41.2, where the member was
+required, and Athena's release notes for 3.5 (59 executors by default)."""
 
 
 def service_arguments(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the properties that are arguments of StartSession, as StartSession takes them."""
-    given = {name: properties.get(name) for name in start_session_members()}
-    # Checked before, but every number is a float again on its way through Pulumi.
-    return check_arguments(given).arguments
+    """Return the properties that are arguments of StartSession, as checked properties have them.
+
+    Numbers are integers again, which they were not on their way through Pulumi.
+    """
+    return {
+        name: map_leaves(properties[name], integral)
+        for name in start_session_members()
+        if properties.get(name) is not None
+    }
 
 
 def check_properties(
     properties: Mapping[str, Any], unknown: object
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """Normalize the inputs of a resource, and list what is wrong with them. Never raises."""
-    deep = [name for name, value in properties.items() if _is_too_deep(value)]
+    """Normalize the inputs of a resource, and list what is wrong with them. Never raises.
+
+    Args:
+        properties: The inputs, in snake_case.
+        unknown: The placeholder for a value that is not known yet; it is left where it stands.
+
+    Returns:
+        The inputs as they are stored, and the failures.
+    """
+    deep = [name for name, value in properties.items() if is_too_deep(value)]
     properties = {name: value for name, value in properties.items() if name not in deep}
-    ours = (*OWN_ARGUMENTS, IDENTITY, TIMEOUTS)
+    ours = [own.name for own in PROPERTIES]
     ignored = (*OUTPUTS, REGION, *ours)
     given = {name: value for name, value in properties.items() if name not in ignored}
     if given.get("engine_configuration") is None:
-        # The API wants the member, and takes it empty.
+        # The API requires the member, and accepts it empty.
         given["engine_configuration"] = {}
     checked = check_arguments(given, unknown=unknown)
     inputs = dict(checked.arguments)
     failures = [failure for failure in checked.failures if failure.path not in deep]
     failures += [Failure(name, f"is nested more than {MAXIMUM_DEPTH} deep") for name in deep]
-    inputs |= {name: properties[name] for name in ours if properties.get(name) is not None}
-
-    def require(name: str, kind: type, wanted: str) -> bool:
-        value = inputs.get(name)
-        if value is None or value == unknown:
-            return False
-        if not isinstance(value, kind):
-            failures.append(Failure(name, f"has to be {wanted}"))
-            return False
-        return True
-
-    require("restart_when_dead", bool, "true or false")
-    if require("adopt_session_id", str, "text, the id of a running session"):
-        failures += _check_session_id(inputs["adopt_session_id"])
-    if require("triggers", Mapping, "a map"):
-        try:
-            inputs["triggers"] = plain(inputs["triggers"])
-        except ValueError as exc:
-            failures.append(Failure("triggers", str(exc)))
-    if require("aws", Mapping, "a map such as AwsConfig"):
-        failures += check_aws(inputs["aws"], unknown)
+    for own in PROPERTIES:
+        value = properties.get(own.name)
+        if value is None:
+            continue
+        inputs[own.name] = value
+        if value == unknown:
+            continue
+        if not isinstance(value, own.kind):
+            failures.append(Failure(own.name, f"must be {own.expected}"))
+        elif check := _CHECKS.get(own.name):
+            inputs[own.name], found = check(value, unknown)
+            failures += found
     return inputs, failures
 
 
-def _is_too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAXIMUM_DEPTH + 1):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (Mapping, list, tuple))
-            for child in (item.values() if isinstance(item, Mapping) else item)
-        ]
-        if not level:
-            return False
-    return True
+def _check_triggers(triggers: Mapping[str, Any], _unknown: object) -> tuple[Any, list[Failure]]:
+    try:
+        return comparable(triggers), []
+    except ValueError as exc:
+        return triggers, [Failure("triggers", str(exc))]
 
 
-def _check_session_id(session_id: str) -> list[Failure]:
+def _check_session_id(session_id: str, _unknown: object) -> tuple[Any, list[Failure]]:
     # StartSession has no session id; its length is in the model of GetSession.
-    from athena_session_provider.service.request import service_model
-
     shape = service_model().shape_for("SessionId")
     low, high = shape.metadata["min"], shape.metadata["max"]
     if low <= len(session_id) <= high:
-        return []
+        return session_id, []
     reason = f"has {len(session_id)} characters, and may have from {low} to {high}"
-    return [Failure("adopt_session_id", reason)]
+    return session_id, [Failure("adopt_session_id", reason)]
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """Give a value with whole floats as integers, so that it reads the same each time."""
-    if depth > MAXIMUM_DEPTH:
-        message = f"is nested more than {MAXIMUM_DEPTH} deep"
-        raise ValueError(message)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1) for item in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            message = f"has the number {value}, which equals nothing, not even itself"
-            raise ValueError(message)
-        return int(value) if value.is_integer() else value
-    if isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
-        message = "has half of a surrogate pair, which is no character"
-        raise ValueError(message)
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    message = f"has a value of the kind {type(value).__name__}, which cannot be compared"
-    raise ValueError(message)
+def _check_timeouts(timeouts: Mapping[str, Any], unknown: object) -> tuple[Any, list[Failure]]:
+    failures = []
+    for name, text in timeouts.items():
+        try:
+            if text != unknown:
+                timeout_seconds(text, DEFAULT_TIMEOUT_SECONDS)
+        except ValueError as exc:
+            failures.append(Failure(f"{TIMEOUTS}.{name}", str(exc)))
+    return timeouts, failures
+
+
+def _check_identity(identity: Mapping[str, Any], unknown: object) -> tuple[Any, list[Failure]]:
+    wrong = [
+        key
+        for key in ("urn", "owner")
+        if not isinstance(identity.get(key, ""), str) and identity[key] != unknown
+    ]
+    return identity, [Failure(f"{IDENTITY}.{key}", "must be text") for key in wrong]
+
+
+_CHECKS: dict[str, Callable[[Any, object], tuple[Any, list[Failure]]]] = {
+    "triggers": _check_triggers,
+    "adopt_session_id": _check_session_id,
+    "aws": lambda aws, unknown: (aws, check_aws(aws, unknown)),
+    IDENTITY: _check_identity,
+    TIMEOUTS: _check_timeouts,
+}
+
+
+def present(failures: Iterable[Failure], properties: Mapping[str, Any]) -> list[Failure]:
+    """Return failures as they are to be shown, without the value of any secret.
+
+    Pulumi prints the value of the property that a failure names, and ``<nil>`` for a nested one. So
+    a nested failure, and one of a secret, names its property in the reason instead.
+
+    Args:
+        failures: What ``check_properties`` returned.
+        properties: The inputs; ``identity.secrets`` names those that hold secrets.
+    """
+    identity = properties.get(IDENTITY)
+    names = identity.get("secrets") if isinstance(identity, Mapping) else None
+    secrets = set(names) if isinstance(names, (list, tuple)) else set()
+    return [_presented(failure, properties, secrets) for failure in failures]
+
+
+def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[Any]) -> Failure:
+    top = failure.path.replace("[", ".").split(".", 1)[0]
+    if top in secrets:
+        reason = failure.reason
+        for leaf in sorted({str(leaf) for leaf in leaves(properties.get(top))}, key=len):
+            reason = reason.replace(leaf, "[secret]") if leaf else reason
+        return Failure("", f"{top}, which is secret, {reason}")
+    if failure.path == top:
+        return failure
+    return Failure("", f"{failure.path} {failure.reason}")
 
 
 def replaced_by(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> list[str]:
-    """Name the changed inputs that a running session cannot take, so that a new one is needed."""
+    """Return the names of the changed inputs that require a new session."""
     changed = [
         name
         for name in (*start_session_members(), "triggers", REGION)
-        if name != "tags" and _normal(olds.get(name)) != _normal(news.get(name))
+        if name != "tags" and normal(olds.get(name)) != normal(news.get(name))
     ]
     # Taking the argument out after the session was taken over changes nothing about the session.
     adopted = news.get("adopt_session_id")
@@ -157,47 +227,30 @@ def replaced_by(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: st
 
 
 def updated_by(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
-    """Name the changed inputs that a running session can take."""
-    return [name for name in ("tags", "aws") if _normal(olds.get(name)) != _normal(news.get(name))]
+    """Return the names of the changed inputs that a running session can take.
+
+    Read and delete are given the stored values, so a change of any must be stored.
+    """
+    changed = [
+        name
+        for name in ("tags", "aws", TIMEOUTS, "restart_when_dead")
+        if normal(olds.get(name)) != normal(news.get(name))
+    ]
+    return changed + ["protect"] * (is_protected(olds) != is_protected(news))
 
 
-def _normal(value: Any) -> Any:
-    """Empty and absent are the same, and so are 4 and 4.0 (Python says so itself)."""
-    if isinstance(value, Mapping):
-        return {key: _normal(item) for key, item in value.items() if item is not None} or None
-    if isinstance(value, (list, tuple)):
-        return [_normal(item) for item in value] or None
-    return value
+def is_protected(properties: Mapping[str, Any]) -> bool:
+    """Return whether the resource has the option protect, as far as its properties say."""
+    identity = properties.get(IDENTITY)
+    return isinstance(identity, Mapping) and identity.get("protected") is True
 
 
 def changed_tags(
     olds: Mapping[str, Any], news: Mapping[str, Any]
 ) -> tuple[dict[str, str], list[str]]:
-    """Give the tags to set and the keys to remove."""
+    """Return the tags to set and the keys to remove."""
     old, new = olds.get("tags") or {}, news.get("tags") or {}
     return (
         {key: value for key, value in new.items() if old.get(key) != value},
         sorted(key for key in old if key not in new),
     )
-
-
-def timeout_seconds(text: Any, default: float) -> float:
-    """Read a duration as resource options have them: "90s", "10m", "1h30m".
-
-    Raises ValueError.
-    """
-    if text is None:
-        return default
-    parts = _DURATION.findall(str(text))
-    if "".join(number + unit for number, unit in parts) != str(text).replace(" ", ""):
-        message = f'"{text}" is no duration; write it as in "90s", "10m" or "1h30m"'
-        raise ValueError(message)
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-
-
-def end_of_session(status: SessionStatus, idle_timeout_minutes: float | None) -> str:
-    """Say in words how a session ended."""
-    if re.search("idle", status.reason, re.IGNORECASE):
-        minutes = idle_timeout_minutes or DEFAULT_IDLE_TIMEOUT_MINUTES
-        return f"ended after {minutes:g} idle minute{'' if minutes == 1 else 's'}"
-    return f"is {status.state.value} ({status.reason or 'the service gave no reason'})"

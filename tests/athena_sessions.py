@@ -41,6 +41,11 @@ class Command:
     def __init__(self, stack: PulumiStack) -> None:
         self.stack = stack
 
+    @property
+    def backend(self) -> str:
+        """The address of the stack's backend."""
+        return self.stack.env()["PULUMI_BACKEND_URL"]
+
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start it and do not wait."""
         return subprocess.Popen(

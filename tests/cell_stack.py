@@ -155,7 +155,10 @@ def declare(cells: CellStack, wanted: Sequence[Cell], per_cell: int = 1) -> None
         if not in_own_region:
             athena.create_work_group(
                 Name=work_group,
-                Configuration={"EngineVersion": {"SelectedEngineVersion": SPARK}},
+                Configuration={
+                    "EngineVersion": {"SelectedEngineVersion": SPARK},
+                    "ExecutionRole": "arn:aws:iam::123456789012:role/spark",
+                },
             )
         count = 2 if cell[:2] == ("create", "ListSessions") else per_cell
         cells.sessions += [

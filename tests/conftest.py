@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator whose sessions start and end at once."""
-    with Emulator(start_seconds=0.0, terminate_seconds=0.0) as running:
+    """An emulator whose sessions start and end at once, by way of every state; no quota."""
+    with Emulator(
+        start_seconds=0.0,
+        terminate_seconds=0.0,
+        start_session_state="CREATING",
+        engine_3_account_dpus=None,
+        on_demand_dpus=None,
+    ) as running:
         yield running

@@ -190,10 +190,15 @@ class PulumiStack:
             check=True,
         ).stdout
 
+    @property
+    def state_file(self) -> Path:
+        """The backend's file with the state."""
+        return self.folder / "state" / ".pulumi" / "stacks" / self.project / f"{self.name}.json"
+
     def state(self) -> dict[str, Any]:
-        """Give the stack's state, read from the backend's file: no CLI is needed for it."""
-        file = self.folder / "state" / ".pulumi" / "stacks" / self.project / f"{self.name}.json"
-        deployment: dict[str, Any] = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+        """Return the state, read from the backend's file: no CLI is needed for it."""
+        content = json.loads(self.state_file.read_text())
+        deployment: dict[str, Any] = content["checkpoint"]["latest"] or {}
         return deployment
 
     def sessions(self) -> list[dict[str, Any]]:

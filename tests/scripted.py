@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from athena_session_provider.service.api import SessionDetails, SessionStatus, StartedSession
-from athena_session_provider.service.errors import AthenaSessionError, ServiceAnswer
-from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
+from athena_session_provider.service.api import (
+    SessionDetails,
+    SessionEndpoint,
+    SessionStatus,
+    StartedSession,
+    session_arn,
+)
+from athena_session_provider.service.errors import (
+    AthenaSessionError,
+    ServiceAnswer,
+    SessionNotFoundError,
+)
+from athena_session_provider.service.states import (
+    ENDED,
+    ENGINE_3,
+    Phase,
+    SessionState,
+    phase_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +59,8 @@ class ScriptedAthena:
     """Sessions that pass through ``states``, one with each time that they are asked for.
 
     The last state stays. ``failures`` raise, by operation, before the operation acts; those of
-    ``lost`` after it.
+    ``lost`` after it. A session that is taken out of ``scripts`` is forgotten by the service; its
+    token is not.
     """
 
     clock: FakeClock
@@ -59,6 +76,13 @@ class ScriptedAthena:
     started: dict[str, dt.datetime] = field(default_factory=dict)
     work_groups: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By ARN."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    engine_version: str = ENGINE_3
+    endpoints: list[SessionEndpoint] = field(
+        default_factory=lambda: [SessionEndpoint("https://endpoint", "token", None)]
+    )
+    """What GetSessionEndpoint returns, one after the other; the last one stays."""
 
     __hash__ = object.__hash__
 
@@ -95,16 +119,33 @@ class ScriptedAthena:
                 self.scripts[session_id] = list(self.states)
                 self.started[session_id] = self.time
                 self.work_groups[session_id] = request["WorkGroup"]
+                self.descriptions[session_id] = request.get("Description", "")
+                arn = session_arn(self, request["WorkGroup"], session_id)
+                if arn is not None and request.get("Tags"):
+                    self.tags[arn] = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
             return StartedSession(session_id, self.time.replace(microsecond=0))
 
         result: StartedSession = self._act("StartSession", act)
         return result
 
+    def _known(self, session_id: str) -> None:
+        if session_id not in self.scripts:
+            raise SessionNotFoundError(answer("ResourceNotFoundException"))
+
     def _status(self, session_id: str) -> SessionStatus:
+        self._known(session_id)
         script = self.scripts[session_id]
         state = script.pop(0) if len(script) > 1 else script[0]
         return SessionStatus(
             session_id, SessionState(state), self.reason, started_at=self.started[session_id]
+        )
+
+    def _listed(self, status: SessionStatus) -> SessionStatus:
+        """The status with what GetSessionStatus does not return."""
+        return replace(
+            status,
+            description=self.descriptions[status.session_id],
+            engine_version=self.engine_version,
         )
 
     def get_session_status(self, session_id: str) -> SessionStatus:
@@ -113,8 +154,16 @@ class ScriptedAthena:
 
     def get_session(self, session_id: str) -> SessionDetails:
         def act() -> SessionDetails:
-            status = SessionStatus(session_id, self.state(session_id), self.reason)
-            return SessionDetails(status, self.work_groups[session_id], "PySpark engine version 3")
+            self._known(session_id)
+            status = SessionStatus(
+                session_id,
+                self.state(session_id),
+                self.reason,
+                started_at=self.started[session_id],
+            )
+            return SessionDetails(
+                self._listed(status), self.work_groups[session_id], self.engine_version
+            )
 
         details: SessionDetails = self._act("GetSession", act)
         return details
@@ -124,13 +173,13 @@ class ScriptedAthena:
     ) -> list[SessionStatus]:
         def act() -> list[SessionStatus]:
             return [
-                self._status(name)
+                self._listed(self._status(name))
                 for name in reversed(self.scripts)
                 if self.work_groups[name] == work_group
                 and (
                     self.state(name) is state
                     if state
-                    else PHASES[self.state(name)] is not Phase.DEAD
+                    else phase_of(self.state(name)) is not Phase.DEAD
                 )
             ][:at_most]
 
@@ -139,6 +188,7 @@ class ScriptedAthena:
 
     def terminate_session(self, session_id: str) -> None:
         def act() -> None:
+            self._known(session_id)
             if self.state(session_id) not in ENDED:
                 self.scripts[session_id] = ["TERMINATING", "TERMINATED"]
 
@@ -153,3 +203,11 @@ class ScriptedAthena:
     def list_tags(self, arn: str) -> dict[str, str]:
         tags: dict[str, str] = self._act("ListTagsForResource", lambda: self.tags.get(arn, {}))
         return tags
+
+    def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
+        def act() -> SessionEndpoint:
+            self._known(session_id)
+            return self.endpoints.pop(0) if len(self.endpoints) > 1 else self.endpoints[0]
+
+        endpoint: SessionEndpoint = self._act("GetSessionEndpoint", act)
+        return endpoint

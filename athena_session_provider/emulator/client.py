@@ -37,6 +37,11 @@ class EmulatorClient:
         """Forget the calls so far."""
         self._post("clear-calls")
 
+    @property
+    def certificate(self) -> str:
+        """The file that a Spark Connect client trusts, as GRPC_DEFAULT_SSL_ROOTS_FILE_PATH."""
+        return str(self._post("certificate"))
+
     def sessions(self) -> list[SessionRecord]:
         """Return every session there ever was, oldest first."""
         return [SessionRecord(**entry) for entry in self._post("sessions")]

@@ -10,7 +10,12 @@ Names and HTTP status are those of botocore's model: InternalServerException is 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from . import messages
+
+if TYPE_CHECKING:
+    from .scope import Scope
 
 
 class ServiceError(Exception):
@@ -46,3 +51,14 @@ def not_found(arn: str) -> ServiceError:
     return ServiceError(
         "ResourceNotFoundException", f"Resource {arn} was not found", ResourceName=arn
     )
+
+
+def access_denied(scope: Scope, action: str, work_group: str, form: str) -> ServiceError:
+    """Return the error of a denied permission, in its `short` or `long` form."""
+    text = messages.NOT_AUTHORIZED if form == "short" else messages.NOT_AUTHORIZED_LONG
+    message = text.format(
+        action=action,
+        user=f"arn:{scope.partition}:iam::{scope.account_id}:user/emulator",
+        resource=scope.arn(f"workgroup/{work_group}"),
+    )
+    return ServiceError("AccessDeniedException", message)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 
-from .errors import ServiceError
+from . import messages
+from .errors import ServiceError, access_denied
 from .validation import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .scope import Scope
+    from .settings import Settings
 
 KINDS = {
     "drop-before": "close the connection without acting",
@@ -96,40 +98,26 @@ class Fault:
         return self.seen > self.after and (self.times is None or self.fired < self.times)
 
     def error(
-        self, service: str, operation: str, scope: Scope, work_group: str
+        self, service: str, operation: str, scope: Scope, work_group: str, settings: Settings
     ) -> ServiceError | None:
         """Return the error that the fault answers with, or None if it has none."""
         if self.kind == "throttle":
-            return self._throttled(service, operation)
+            return self._error(settings.throttling_code, messages.THROTTLED)
         if self.kind in {"error", "error-after"}:
-            code = self.code or "InternalServerException"
-            server_error = code == "InternalServerException"
-            return ServiceError(
-                code,
-                self.message or "Internal server error",
-                self.status or (500 if server_error else 400),
-            )
+            return self._error("InternalServerException", "Internal server error")
         if self.kind == "access-denied":
-            resource = scope.arn(f"workgroup/{work_group}")
-            message = (
-                f"User: arn:{scope.partition}:iam::{scope.account_id}:user/emulator "
-                f"is not authorized to perform: {service}:{operation} on resource: "
-                f"{resource} because no identity-based policy allows the "
-                f"{service}:{operation} action"
-            )
-            return ServiceError("AccessDeniedException", self.message or message)
+            action, form = f"{service}:{operation}", settings.access_denied_text
+            denied = access_denied(scope, action, work_group, form)
+            return self._error(denied.code, denied.message)
         if self.kind == "expired-token":
             message = "The security token included in the request is expired"
-            return ServiceError("ExpiredTokenException", self.message or message)
+            return self._error("ExpiredTokenException", message)
         return None
 
-    def _throttled(self, service: str, operation: str) -> ServiceError:
-        code = self.code or "ThrottlingException"
-        if self.code is None and service == "athena":
-            model = service_model().operation_model(operation)
-            if any(e.name == "TooManyRequestsException" for e in model.error_shapes):
-                code = "TooManyRequestsException"
-        return ServiceError(code, self.message or "Rate exceeded", self.status or 400)
+    def _error(self, code: str, message: str) -> ServiceError:
+        code = self.code or code
+        status = self.status or (500 if code == "InternalServerException" else 400)
+        return ServiceError(code, self.message or message, status)
 
 
 class FaultPlan:

@@ -5,6 +5,9 @@ bring it, and whoever looks at it first applies those that are due:
 
     CREATING -> CREATED -> IDLE <-> BUSY -> TERMINATING -> TERMINATED
     CREATING -> FAILED, and IDLE -> TERMINATED when the idle timeout has passed
+
+A session of engine 3.5 stays CREATED until a client connects to it; it ends by the idle timeout
+from there, too.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 import copy
 import itertools
 import secrets
+import string
 import time
 import uuid
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import messages
 from .errors import InvalidRequestError, ServiceError
 from .paging import page
 from .tokens import TokenTable
@@ -30,13 +35,18 @@ if TYPE_CHECKING:
 
 LIVE_STATES = ("CREATING", "CREATED", "IDLE", "BUSY")
 """The states that ListSessions calls active."""
-READY_STATES = ("IDLE", "BUSY")
+CONNECTABLE_STATES = ("CREATED", "IDLE", "BUSY")
+"""The states in which GetSessionEndpoint answers: sagemaker-studio 1.1.1 and later takes all three
+as ready (PyPI, `sagemaker_studio/utils/spark/session/athena`)."""
 INACTIVE_STATES = ("TERMINATING", "TERMINATED", "FAILED")
 """The states in which TerminateSession succeeds but has no effect."""
 END_STATES = ("TERMINATED", "FAILED", "DEGRADED")
 
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
-ENDPOINT_TOKEN_SECONDS = 3600.0
+DEFAULT_MAX_CONCURRENT_DPUS = 20
+"""The console's default (User Guide, notebooks-spark-getting-started)."""
+ON_DEMAND_DPUS_OF_A_SESSION = 2
+"""A driver and spark.dynamicAllocation.initialExecutors = 1 (User Guide, release versions)."""
 SPARK_3 = "PySpark engine version 3"
 SPARK_35 = "Apache Spark version 3.5"
 NOTEBOOK_VERSION = "Athena notebook version 1"
@@ -99,6 +109,7 @@ class Session:
     modified_at: float = 0.0
     ended_at: float | None = None
     idle_since: float | None = None
+    endpoint_asked: bool = False
     planned: list[Transition] = field(default_factory=list)
     on_end: Callable[[], None] | None = None
     """Called when the session can do no more work."""
@@ -113,6 +124,19 @@ class Session:
         """Return the location in S3 that the session's calculations write below."""
         location = self.work_group.output_location or f"s3://{self.scope.default_bucket}"
         return f"{location.rstrip('/')}/{self.session_id}"
+
+    @property
+    def is_spark_35(self) -> bool:
+        """Whether a Spark Connect client uses it, and not the calculation API."""
+        return self.work_group.engine_version == SPARK_35
+
+    @property
+    def dpus(self) -> int:
+        """Return what the session counts against the quota of its engine."""
+        if self.is_spark_35:
+            return ON_DEMAND_DPUS_OF_A_SESSION
+        given = self.parameters["EngineConfiguration"].get("MaxConcurrentDpus")
+        return DEFAULT_MAX_CONCURRENT_DPUS if given is None else int(given)
 
     @property
     def idle_timeout_minutes(self) -> int:
@@ -133,15 +157,9 @@ class Session:
         self.idle_since = at if state == "IDLE" else None
         if state in END_STATES:
             self.ended_at = at
-        if state == "IDLE":
-            minutes = self.idle_timeout_minutes
-            self.planned = [
-                Transition(
-                    at + minutes * 60,
-                    "TERMINATED",
-                    f"Session terminated: idle timeout of {minutes} minutes reached",
-                )
-            ]
+        if state == "IDLE" or (state == "CREATED" and not self.planned):
+            end = at + self.idle_timeout_minutes * 60
+            self.planned = [Transition(end, "TERMINATED", messages.TERMINATED_PER_REQUEST)]
         elif state not in {"CREATING", "CREATED"}:
             self.planned = []
         if state not in LIVE_STATES and self.on_end:
@@ -179,19 +197,30 @@ class SessionStore:
         return session
 
     def unknown(self, kind: str, name: str) -> ServiceError:
-        """Return the error for an id that does not exist, as the settings have it."""
-        message = f"{kind} {name} not found"
+        """Return the error for an id that is not known, as the settings have it."""
+        texts = {
+            "not-found": messages.UNKNOWN_NOT_FOUND,
+            "other": messages.UNKNOWN_OTHER,
+        }
+        message = texts[self.settings.unknown_session_text].format(kind=kind, name=name)
         if self.settings.unknown_session_error == "ResourceNotFoundException":
             return ServiceError("ResourceNotFoundException", message, ResourceName=name)
-        return InvalidRequestError(message, f"{kind.upper()}_NOT_FOUND")
+        return InvalidRequestError(message)
 
     def find(self, scope: Scope, session_id: str) -> Session | None:
         """Return a session of this account and region, or None."""
         session = self._sessions.get(session_id)
         if session is None or session.scope != scope:
             return None
-        session.refresh(self.clock.now())
-        return session
+        now = self.clock.now()
+        session.refresh(now)
+        return None if self._is_forgotten(session, now) else session
+
+    def _is_forgotten(self, session: Session, now: float) -> bool:
+        retention = self.settings.session_retention_seconds
+        if retention is None or session.ended_at is None or session.state == "DEGRADED":
+            return False
+        return now >= session.ended_at + retention
 
     def throttle_start(self) -> None:
         """Take one StartSession call from the token bucket, or refuse it."""
@@ -203,7 +232,7 @@ class SessionStore:
         filled = min(burst, filled + max(0.0, now - since) * rate)
         self._bucket = (max(0.0, filled - 1) if filled >= 1 else filled, now)
         if filled < 1:
-            raise ServiceError("TooManyRequestsException", "Rate exceeded")
+            raise ServiceError(self.settings.throttling_code, messages.THROTTLED)
 
     def start(
         self,
@@ -213,14 +242,17 @@ class SessionStore:
         fail_reason: str | None = None,
     ) -> Session:
         """Start a session; with a fail_reason it will end FAILED instead of IDLE."""
-        check_engine_rules(work_group, parameters)
-        self._check_limits(scope)
-        now, seconds = self.clock.now(), self.settings.start_seconds
-        tags = dict(work_group.tags) if parameters.get("CopyWorkGroupTags") else {}
+        settings = self.settings
+        check_engine_rules(work_group, parameters, settings)
+        takes_tags = work_group.engine_version != SPARK_3 or settings.engine_3_tags == "accepted"
+        # Copied unless the request says no (User Guide, notebooks-spark-cost-attribution).
+        copies = parameters.get("CopyWorkGroupTags") is not False and takes_tags
+        tags = dict(work_group.tags) if copies else {}
         tags.update({tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags") or []})
         check_tag_count(tags)
+        now = self.clock.now()
         session = Session(
-            session_id=str(uuid.uuid4()),
+            session_id=_new_id(work_group.engine_version),
             number=next(self._numbers),
             scope=scope,
             work_group=work_group,
@@ -229,20 +261,41 @@ class SessionStore:
             started_at=now,
             modified_at=now,
         )
-        half = now + seconds / 2
-        session.planned = (
-            [Transition(half, "FAILED", fail_reason)]
-            if fail_reason is not None
-            else [
-                Transition(half, "CREATED", None),
-                Transition(now + seconds, "IDLE", None),
-            ]
-        )
+        self._check_limits(session)
+        self._plan_start(session, fail_reason)
         self._sessions[session.session_id] = session
         return session
 
-    def terminate(self, session: Session, reason: str) -> None:
+    def _plan_start(self, session: Session, fail_reason: str | None) -> None:
+        """Plan the states of a new session until it is ready, or FAILED."""
+        settings, now = self.settings, session.started_at
+        ready = now + settings.start_seconds
+        half = now + settings.start_seconds / 2
+        stays_created = session.is_spark_35 and settings.ready_state_3_5 == "CREATED"
+        first = settings.start_session_state
+        if first == "by-engine":
+            first = "CREATING" if session.is_spark_35 else "CREATED"
+        if fail_reason is not None:
+            later = [Transition(half, "FAILED", fail_reason)]
+        elif first == "CREATING" and stays_created:
+            later = [Transition(ready, "CREATED", None)]
+        elif first == "CREATING":
+            later = [Transition(half, "CREATED", None), Transition(ready, "IDLE", None)]
+        else:
+            later = [] if stays_created else [Transition(ready, "IDLE", None)]
+        session.planned = later
+        session.enter(now, first, None)
+
+    def connected(self, session: Session) -> None:
+        """Tell that a Spark Connect client has connected: a CREATED session becomes IDLE."""
+        now = self.clock.now()
+        session.refresh(now)
+        if session.state == "CREATED":
+            session.enter(now, "IDLE", None)
+
+    def terminate(self, session: Session) -> None:
         """End a session, unless it is already inactive."""
+        reason = messages.TERMINATED_PER_REQUEST
         now = self.clock.now()
         session.refresh(now)
         if session.state in INACTIVE_STATES:
@@ -272,45 +325,70 @@ class SessionStore:
     def page(self, scope: Scope, parameters: Mapping[str, Any]) -> tuple[list[Session], str | None]:
         """Return one page of ListSessions, newest first, and the token of the next."""
         name, state = parameters["WorkGroup"], parameters.get("StateFilter")
-        states = (state,) if state else LIVE_STATES
+        now = self.clock.now()
+        states = {state} if state else set(LIVE_STATES)
+        if not state and self.settings.degraded_sessions == "listed":
+            states.add("DEGRADED")
         found = (
             session
             for session in reversed(self.all())
             if session.scope == scope
             and session.work_group.name == name
             and session.state in states
+            and not self._is_forgotten(session, now)
         )
         return page(found, [name, state], parameters)
 
-    def endpoint(self, session: Session) -> dict[str, Any]:
-        """Return a Spark Connect endpoint with a token that was never given before."""
-        if session.work_group.engine_version != SPARK_35:
+    def endpoint(self, session: Session, url: str) -> dict[str, Any]:
+        """Return a Spark Connect endpoint at a URL, with a token that was never given before."""
+        if not session.is_spark_35:
+            engine = session.work_group.engine_version
             raise InvalidRequestError(
-                "GetSessionEndpoint is not supported for sessions of engine version "
-                f"{session.work_group.engine_version}"
+                messages.NOT_FOR_ENGINE.format(what="GetSessionEndpoint", engine=engine)
             )
-        if session.state not in READY_STATES:
-            raise InvalidRequestError(
-                f"Session is in the {session.state} state, must be in IDLE or BUSY"
-            )
+        if session.state not in CONNECTABLE_STATES:
+            state = "STOPPED" if session.state in INACTIVE_STATES else session.state
+            raise InvalidRequestError(messages.NO_ENDPOINT.format(state=state))
+        answer = {"EndpointUrl": url}
+        asked_before, session.endpoint_asked = session.endpoint_asked, True
+        if self.settings.endpoint_without_token == "at-first" and not asked_before:  # noqa: S105
+            return answer
         return {
-            "EndpointUrl": (
-                f"https://{session.session_id}.athena-spark.{session.scope.region}"
-                ".emulator.invalid:443"
-            ),
+            **answer,
             "AuthToken": secrets.token_urlsafe(48),
-            "AuthTokenExpirationTime": self.clock.now() + ENDPOINT_TOKEN_SECONDS,
+            "AuthTokenExpirationTime": self.clock.now() + self.settings.endpoint_token_seconds,
         }
 
-    def _check_limits(self, scope: Scope) -> None:
-        limit = self.settings.max_sessions
-        if limit is not None and len(self.live(scope)) >= limit:
-            raise ServiceError("TooManyRequestsException", "Maximum allowed sessions reached")
-        if self.settings.no_capacity:
-            raise InvalidRequestError(
-                "Failed to Provision session due to required capacity not being "
-                "available for the account"
-            )
+    def _check_limits(self, new: Session) -> None:
+        """Refuse a session for which there is no room."""
+        settings = self.settings
+        if settings.no_capacity:
+            raise InvalidRequestError(messages.NO_CAPACITY)
+        live = self.live(new.scope)
+        same_engine = [item for item in live if item.is_spark_35 == new.is_spark_35]
+        dpus = sum(item.dpus for item in same_engine) + new.dpus
+        quota = settings.on_demand_dpus if new.is_spark_35 else settings.engine_3_account_dpus
+        too_many = settings.max_sessions is not None and len(live) >= settings.max_sessions
+        if too_many or (quota is not None and dpus > quota):
+            # The one text that was seen; of exceeded DPUs on engine 3 no source has any.
+            if settings.quota_error_code == "InvalidRequestException":
+                raise InvalidRequestError(messages.TOO_MANY_SESSIONS)
+            raise ServiceError(settings.quota_error_code, messages.TOO_MANY_SESSIONS)
+
+
+def _new_id(engine: str) -> str:
+    """Return a new session id in the form of its engine.
+
+    `s-00g3acf5akqt8i01` on 3.5 (dbt-labs/dbt-adapters pull request 1874); on engine 3 a UUID in
+    form that has no version of RFC 9562, such as `a2c1ebba-ad01-865f-ed2d-a142b7451f7e` (User
+    Guide, notebooks-spark-troubleshooting-cloudtrail).
+    """
+    if engine == SPARK_35:
+        alphabet = string.digits + string.ascii_lowercase
+        return "s-" + "".join(secrets.choice(alphabet) for _ in range(16))
+    octets = bytearray(secrets.token_bytes(16))
+    octets[8] |= 0xE0  # the variant that the RFC reserves
+    return str(uuid.UUID(bytes=bytes(octets)))
 
 
 def check_tag_count(tags: Mapping[str, str]) -> None:
@@ -319,25 +397,49 @@ def check_tag_count(tags: Mapping[str, str]) -> None:
         raise InvalidRequestError(f"A resource can have at most {MAX_TAGS} tags, not {len(tags)}")
 
 
-def check_engine_rules(work_group: WorkGroup, parameters: Mapping[str, Any]) -> None:
+def check_engine_rules(
+    work_group: WorkGroup, parameters: Mapping[str, Any], settings: Settings
+) -> None:
     """Refuse what the work group's engine does not take.
 
     Engine 3.5 refuses the DPU sizes and SparkProperties and takes Classifications,
     engine 3 the other way round (dbt-labs/dbt-adapters issue 1854). A NotebookId needs a
     NotebookVersion (aws/aws-sdk-pandas issue 2866); clients send the version alone, too.
     """
-    configuration = parameters["EngineConfiguration"]
-    refused = {
-        SPARK_35: ("CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties"),
-        SPARK_3: ("Classifications",),
-    }.get(work_group.engine_version, ())
-    if given := [name for name in refused if configuration.get(name) is not None]:
+    configuration, engine = parameters["EngineConfiguration"], work_group.engine_version
+    if given := [
+        name
+        for name in _refused(engine, settings)
+        if (configuration if name in _IN_CONFIGURATION else parameters).get(name) is not None
+    ]:
         raise InvalidRequestError(
-            f"{', '.join(given)} not supported for engine version {work_group.engine_version}"
+            messages.NOT_FOR_ENGINE.format(what=", ".join(given), engine=engine)
         )
+    dpus = configuration.get("MaxConcurrentDpus")
+    if engine == SPARK_3 and dpus is None and settings.engine_3_without_dpus == "refused":
+        raise InvalidRequestError(messages.NO_DPUS.format(engine=engine))
+    quota = settings.engine_3_session_dpus
+    if engine == SPARK_3 and quota is not None and (dpus or 0) > quota:
+        raise InvalidRequestError(messages.TOO_MANY_DPUS.format(quota=quota))
     version = parameters.get("NotebookVersion")
     notebook_id = (configuration.get("AdditionalConfigs") or {}).get("NotebookId")
     if notebook_id is not None and version is None:
-        raise InvalidRequestError("NotebookVersion is required when NotebookId is provided.")
+        raise InvalidRequestError(messages.NO_NOTEBOOK_VERSION)
     if version is not None and version != NOTEBOOK_VERSION:
         raise InvalidRequestError(f"The only valid notebook version is {NOTEBOOK_VERSION}")
+
+
+_DPU_SIZES = ("CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties")
+_IN_CONFIGURATION = frozenset({*_DPU_SIZES, "Classifications"})
+
+
+def _refused(engine: str, settings: Settings) -> tuple[str, ...]:
+    """Return the members of StartSession that an engine refuses."""
+    if engine == SPARK_35:
+        return _DPU_SIZES
+    answers = {
+        "Classifications": settings.engine_3_classifications,
+        "MonitoringConfiguration": settings.engine_3_monitoring,
+        "Tags": settings.engine_3_tags,
+    }
+    return tuple(name for name, answer in answers.items() if answer == "refused")

@@ -9,16 +9,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import workgroups
+from . import messages, workgroups
 from .calculations import FINAL_STATES, Calculation, CalculationStore
-from .errors import InvalidRequestError, not_found
-from .models import Session, SessionStore, check_tag_count
+from .errors import InvalidRequestError, ServiceError, access_denied, not_found
+from .models import INACTIVE_STATES, SPARK_3, Session, SessionStore, check_tag_count
+from .spark_connect import SparkServerError
 from .validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .scope import Scope
+    from .spark_connect import SparkConnect
 
 _ARN = re.compile(
     r"arn:[^:]+:athena:(?P<region>[^:]*):(?P<account>[^:]*)"
@@ -37,6 +39,8 @@ class Request:
     """The reason to let the session that this request starts end FAILED."""
     created_session: bool = field(default=False, init=False)
     session_id: str | None = field(default=None, init=False)
+    before_answer: Callable[[], None] | None = field(default=None, init=False)
+    """What the answer has to wait for, outside of the lock of the sessions."""
 
 
 class _Tags(Protocol):
@@ -48,8 +52,11 @@ class _Tags(Protocol):
 class Operations:
     """Everything the emulator answers itself, by the name of the operation."""
 
-    def __init__(self, sessions: SessionStore, calculations: CalculationStore) -> None:
+    def __init__(
+        self, sessions: SessionStore, calculations: CalculationStore, spark_connect: SparkConnect
+    ) -> None:
         self._sessions = sessions
+        self._spark_connect = spark_connect
         self._calculations = calculations
         self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
             "StartSession": self._start_session,
@@ -88,7 +95,10 @@ class Operations:
         if message := validate(request.operation, request.parameters):
             raise InvalidRequestError(message)
         with self._sessions.lock:
-            return self._handlers[request.operation](request)
+            answer = self._handlers[request.operation](request)
+        if request.before_answer:
+            request.before_answer()
+        return answer
 
     # Sessions
 
@@ -100,13 +110,14 @@ class Operations:
         )
         sessions.throttle_start()
         # Before anything that can change in time: a replay is answered alike even
-        # when the session is dead and its work group is gone.
+        # when the work group is gone.
         if response := sessions.tokens.replay(scope, parameters):
             request.session_id = response["SessionId"]
-            return response
+            if not self._replay_of_dead(scope, response["SessionId"]):
+                return response
         work_group = workgroups.get(scope, parameters["WorkGroup"])
         if not work_group.is_spark:
-            raise InvalidRequestError("Workgroup EngineVersion is not Spark.")
+            raise InvalidRequestError(messages.NOT_SPARK)
         if work_group.state != "ENABLED":
             raise InvalidRequestError(f"WorkGroup {work_group.name} is disabled.")
         session = sessions.start(scope, work_group, parameters, request.fail_start)
@@ -115,6 +126,16 @@ class Operations:
         response = {"SessionId": session.session_id, "State": session.state}
         sessions.tokens.remember(scope, parameters, response)
         return response
+
+    def _replay_of_dead(self, scope: Scope, session_id: str) -> bool:
+        """Whether a token whose session has ended starts a new one, as the settings have it."""
+        session = self._sessions.find(scope, session_id)
+        if session is not None and session.state not in INACTIVE_STATES:
+            return False
+        answer = self._sessions.settings.replay_of_dead
+        if answer == "SessionAlreadyExistsException":
+            raise ServiceError(answer, messages.ALREADY_EXISTS)
+        return answer == "new-session"
 
     def _get_session(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
@@ -140,6 +161,14 @@ class Operations:
                 "DpuExecutionInMillis": session.dpu_milliseconds(self._sessions.clock.now())
             },
         }
+        configuration = members["SessionConfiguration"]
+        match self._sessions.settings.get_session_members:
+            case "few":
+                del members["SessionConfiguration"], members["Statistics"]
+            case "no-idle-timeout-minutes":
+                del configuration["SessionIdleTimeoutInMinutes"]
+            case "no-idle-timeout-seconds":
+                del configuration["IdleTimeoutSeconds"]
         return _present(members)
 
     def _get_session_status(self, request: Request) -> dict[str, Any]:
@@ -147,7 +176,18 @@ class Operations:
         return {"SessionId": session.session_id, "Status": _status(session)}
 
     def _get_session_endpoint(self, request: Request) -> dict[str, Any]:
-        return self._sessions.endpoint(self._session(request))
+        session = self._session(request)
+        answer = self._sessions.endpoint(session, self._spark_connect.url())
+        self._spark_connect.admit(session, answer)
+        request.before_answer = lambda: self._wait_for_server(session)
+        return answer
+
+    def _wait_for_server(self, session: Session) -> None:
+        try:
+            self._spark_connect.wait(session)
+        except SparkServerError as error:
+            text = f"Session {session.session_id} has no endpoint: {error}"
+            raise InvalidRequestError(text) from error
 
     def _list_sessions(self, request: Request) -> dict[str, Any]:
         workgroups.get(request.scope, request.parameters["WorkGroup"])
@@ -156,12 +196,25 @@ class Operations:
 
     def _terminate_session(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
-        self._sessions.terminate(session, "Session terminated by user request")
+        self._sessions.terminate(session)
         return {"State": session.state}
 
     def _session(self, request: Request) -> Session:
-        request.session_id = request.parameters["SessionId"]
-        return self._sessions.get(request.scope, request.parameters["SessionId"])
+        request.session_id = session_id = request.parameters["SessionId"]
+        sessions, scope = self._sessions, request.scope
+        session = sessions.find(scope, session_id)
+        if session is not None and not workgroups.exists(scope, session.work_group.name):
+            match sessions.settings.session_of_deleted_work_group:
+                case "work-group-not-found":
+                    raise InvalidRequestError(messages.NO_WORK_GROUP)
+                case "unknown":
+                    session = None
+        if session is not None:
+            return session
+        if sessions.settings.unknown_session_access == "denied":
+            action = f"athena:{request.operation}"
+            raise access_denied(scope, action, "*", sessions.settings.access_denied_text)
+        raise sessions.unknown("Session", session_id)
 
     # Calculations
 
@@ -267,6 +320,10 @@ class Operations:
         if session is None or session.arn != arn:
             raise not_found(arn)
         request.session_id = session.session_id
+        engine = session.work_group.engine_version
+        refuses = engine == SPARK_3 and self._sessions.settings.engine_3_tags == "refused"
+        if refuses and request.operation != "ListTagsForResource":
+            raise InvalidRequestError(messages.NOT_FOR_ENGINE.format(what="Tags", engine=engine))
         return _SessionTags(session)
 
     # Work groups

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .spark import Spark
+
 LOOPBACK = "127.0.0.1"
 """The only address it binds to: the emulator checks no credentials."""
 _BACKLOG = 1024
@@ -144,40 +146,39 @@ class _Server(ThreadedWSGIServer):
 class Emulator(EmulatorClient):
     """A local Amazon Athena with Spark sessions, in threads of this process.
 
+    One at a time: moto keeps its state in globals of the process. Each one starts
+    out empty.
+
     >>> with Emulator(start_seconds=0.0) as emulator:
     ...     athena = boto3.client("athena", endpoint_url=emulator.url, ...)
 
-    One at a time: moto keeps its state in globals of the process. Each one starts
-    out empty.
+    Args:
+        settings: How the service behaves, until `update_settings` or `reset`.
+        port: The TCP port on loopback; 0, the default, is any free one.
+        account_id: The account of all credentials that moto has not given out.
+        spark: What sessions run on; None, the default, is no Spark: `find_spark()` finds one.
+        changes: Settings by name, over those of `settings`.
+
+    Raises:
+        ValueError: A setting has no such name or value.
     """
 
     _running = Lock()
 
     def __init__(
         self,
+        settings: Settings | None = None,
         *,
         port: int = 0,
         account_id: str = DEFAULT_ACCOUNT_ID,
-        start_seconds: float = 0.0,
-        terminate_seconds: float = 0.0,
-        start_rate: float | None = None,
-        start_burst: int = 1,
-        max_sessions: int | None = None,
-        no_capacity: bool = False,
-        unknown_session_error: str = "InvalidRequestException",
+        spark: Spark | None = None,
+        **changes: Any,
     ) -> None:
         super().__init__("")
         self._port = port
         self._account_id = account_id
-        self._settings = Settings(
-            start_seconds=start_seconds,
-            terminate_seconds=terminate_seconds,
-            start_rate=start_rate,
-            start_burst=start_burst,
-            max_sessions=max_sessions,
-            no_capacity=no_capacity,
-            unknown_session_error=unknown_session_error,
-        )
+        self._spark = spark
+        self._settings = (settings or Settings()).changed(changes)
         self._app: EmulatorApp | None = None
         self._server: _Server | None = None
         self._thread: Thread | None = None
@@ -190,7 +191,7 @@ class Emulator(EmulatorClient):
         if not self._running.acquire(blocking=False):
             raise RuntimeError("an Emulator already runs in this process")
         try:
-            self._app = EmulatorApp(self._settings, self._account_id)
+            self._app = EmulatorApp(self._settings, self._account_id, self._spark)
             self._server = _Server(self._port, self._app)
         except BaseException:
             self._running.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import messages
 from .errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ class TokenTable:
         if first is None:
             return None
         if first.parameters != parameters:
-            raise InvalidRequestError(
-                "Idempotent parameters do not match", "IDEMPOTENT_PARAMETER_MISMATCH"
-            )
+            raise InvalidRequestError(messages.OTHER_PARAMETERS, "IDEMPOTENT_PARAMETER_MISMATCH")
         return copy.deepcopy(first.response)
 
     def remember(

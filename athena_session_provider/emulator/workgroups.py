@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from moto.athena.models import AthenaBackend, athena_backends
 
+from . import messages
 from .errors import InvalidRequestError, not_found
 from .models import SPARK_3, SPARK_35, SessionStore, WorkGroup
 
@@ -83,6 +84,11 @@ def get(scope: Scope, name: str) -> WorkGroup:
     )
 
 
+def exists(scope: Scope, name: str) -> bool:
+    """Whether there is a work group of this name."""
+    return name in backend(scope).work_groups
+
+
 def describe(scope: Scope, name: str) -> dict[str, Any]:
     """Return a work group as GetWorkGroup does."""
     group = _find(scope, name)
@@ -118,6 +124,7 @@ def update(scope: Scope, parameters: Mapping[str, Any]) -> None:
             configuration.pop(name, None)
     if version := updates.get("EngineVersion"):
         configuration["EngineVersion"] = _engine_version(version)
+        _check_engine_change(group.configuration, configuration)
     if results := updates.get("ResultConfigurationUpdates"):
         configuration["ResultConfiguration"] = _updated_results(
             configuration.get("ResultConfiguration") or {}, results
@@ -142,7 +149,7 @@ def delete(scope: Scope, parameters: Mapping[str, Any], sessions: SessionStore) 
     if live and not parameters.get("RecursiveDeleteOption"):
         raise InvalidRequestError(f"WorkGroup {name} is not empty")
     for session in live:
-        sessions.terminate(session, f"Session terminated: WorkGroup {name} deleted")
+        sessions.terminate(session)
     in_moto = backend(scope)
     in_moto.tagger.delete_all_tags_for_resource(group.arn)
     in_moto.delete_work_group(name)
@@ -187,7 +194,7 @@ class WorkGroupTags:
 def _find(scope: Scope, name: str) -> MotoWorkGroup:
     group = backend(scope).work_groups.get(name)
     if group is None:
-        raise InvalidRequestError(f"WorkGroup {name} is not found.", "WORKGROUP_NOT_FOUND")
+        raise InvalidRequestError(messages.NO_WORK_GROUP)
     return group
 
 
@@ -198,10 +205,26 @@ def _created_at(group: MotoWorkGroup) -> float:
 def _create(in_moto: AthenaBackend, parameters: Mapping[str, Any]) -> None:
     tags = parameters.get("Tags") or []
     configuration = dict(parameters.get("Configuration") or {})
-    configuration["EngineVersion"] = _engine_version(configuration.get("EngineVersion") or {})
+    configuration["EngineVersion"] = version = _engine_version(
+        configuration.get("EngineVersion") or {}
+    )
+    is_spark = version["EffectiveEngineVersion"] in {SPARK_3, SPARK_35}
+    if is_spark and not configuration.get("ExecutionRole"):
+        raise InvalidRequestError(messages.NO_EXECUTION_ROLE)
     in_moto.create_work_group(
         parameters["Name"], configuration, parameters.get("Description") or "", tags
     )
+
+
+def _check_engine_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse another engine for a work group of Spark.
+
+    User Guide, notebooks-spark-considerations-and-limitations: "You cannot upgrade a workgroup
+    from PySpark engine version 3 to Apache Spark version 3.5". The way back has no source.
+    """
+    engines = [each["EngineVersion"]["EffectiveEngineVersion"] for each in (old, new)]
+    if engines[0] in {SPARK_3, SPARK_35} and engines[0] != engines[1]:
+        raise InvalidRequestError(messages.ENGINE_CHANGE.format(old=engines[0], new=engines[1]))
 
 
 def _updated_results(results: Mapping[str, Any], updates: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from athena_session_provider.resources.explicit_provider import DYNAMIC
 from athena_session_provider.service.configuration_keys import KEYS
 from athena_session_provider.service.settings import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PACKAGE = "pulumi-python"
-"""The package of dynamic resources of Python programs."""
 
 
 class DynamicProvider(pulumi.ProviderResource):
@@ -49,4 +47,4 @@ class DynamicProvider(pulumi.ProviderResource):
                 value = stack.get_secret(key) if secret else stack.get(key)
                 if value is not None:
                     inputs[full] = value
-        super().__init__(PACKAGE, name, inputs, opts)
+        super().__init__(DYNAMIC, name, inputs, opts)

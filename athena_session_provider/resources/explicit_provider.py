@@ -22,6 +22,9 @@ from athena_session_provider.service.settings import CONFIG_NAMESPACE, DEFAULT_N
 NAMESPACE = "explicit-provider"
 """A namespace that no stack's configuration has: an explicit provider reads none of it."""
 
+DYNAMIC = "pulumi-python"
+"""The package of dynamic resources of Python programs."""
+
 TAKEN_OVER = ("region", "profile", "endpoints")
 
 WITHOUT_EFFECT = frozenset(
@@ -59,7 +62,7 @@ def session_aws(aws: Any, opts: pulumi.ResourceOptions) -> Any:
         ``aws`` as it is where there is no such provider. An Output that fails, in preview already,
         with a sentence where the provider has what can be neither taken over nor found in ``aws``.
     """
-    provider = provider_of(opts)
+    provider = provider_of(opts, "aws")
     if provider is None:
         return aws
     if dataclasses.is_dataclass(aws) and not isinstance(aws, type):
@@ -76,9 +79,9 @@ def session_aws(aws: Any, opts: pulumi.ResourceOptions) -> Any:
     return Output.unsecret(merged)
 
 
-def provider_of(opts: pulumi.ResourceOptions) -> pulumi.ProviderResource | None:
-    """Return the explicit ``aws.Provider`` of a resource, its own or that of its parent."""
-    if opts.provider is not None and opts.provider.package == "aws":
+def provider_of(opts: pulumi.ResourceOptions, package: str) -> pulumi.ProviderResource | None:
+    """Return the explicit provider of a package that a resource has, its own or its parent's."""
+    if opts.provider is not None and opts.provider.package == package:
         return opts.provider
     providers: Sequence[pulumi.ProviderResource] = ()
     if isinstance(opts.providers, Mapping):
@@ -86,9 +89,10 @@ def provider_of(opts: pulumi.ResourceOptions) -> pulumi.ProviderResource | None:
     elif opts.providers:
         providers = opts.providers
     for provider in providers:
-        if provider.package == "aws":
+        if provider.package == package:
             return provider
-    return opts.parent.get_provider("aws:athena/workgroup:Workgroup") if opts.parent else None
+    # Any type of the package will do.
+    return opts.parent.get_provider(f"{package}:index:Any") if opts.parent else None
 
 
 def config_members(provider: pulumi.ProviderResource) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from athena_session_provider.service.states import Phase, SessionState, phase_of
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    from athena_session_provider.service.states import SessionState
 
 SESSIONS_PER_PAGE = 100
 """The most that ListSessions gives at once."""
@@ -28,8 +29,16 @@ class SessionStatus:
     started_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
     idle_since: dt.datetime | None = None
+    modified_at: dt.datetime | None = None
     description: str = ""
-    """Only ListSessions and GetSession tell it."""
+    """Empty if GetSessionStatus gave the status."""
+    engine_version: str = ""
+    """``EngineVersion``; empty if GetSessionStatus gave the status."""
+
+    @property
+    def phase(self) -> Phase:
+        """What the state means on the session's engine."""
+        return phase_of(self.state, self.engine_version)
 
 
 @dataclass(frozen=True)
@@ -43,24 +52,32 @@ class StartedSession:
 
 @dataclass(frozen=True)
 class SessionDetails:
-    """What GetSession tells."""
+    """What GetSession returned."""
 
     status: SessionStatus
     work_group: str
     engine_version: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that the session was started with, in snake_case, as far as it is told."""
+    """The session's arguments in snake_case, as far as GetSession returns them."""
     dpu_milliseconds: int = 0
-    """``DpuExecutionInMillis``: what is paid for."""
+    """``DpuExecutionInMillis``, which AWS charges for."""
 
 
 @dataclass(frozen=True)
 class SessionEndpoint:
-    """What GetSessionEndpoint tells: where a session's Spark Connect server is."""
+    """What GetSessionEndpoint returns: where a session's Spark Connect server is."""
 
     url: str
+    """``EndpointUrl``; empty where the service did not give it yet."""
     token: str = field(repr=False)
-    expires_at: dt.datetime
+    """``AuthToken``; empty where the service did not give it yet."""
+    expires_at: dt.datetime | None
+    """``AuthTokenExpirationTime``; None where the service did not give it yet."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a client can connect: the service gave both the address and a token."""
+        return bool(self.url and self.token)
 
 
 class Athena(Protocol):
@@ -76,7 +93,10 @@ class Athena(Protocol):
 
     @property
     def account_id(self) -> str | None:
-        """The account of the credentials; None where it cannot be had."""
+        """The account of the credentials; None if it cannot be determined.
+
+        The first use may call STS GetCallerIdentity, and block for as long as that takes.
+        """
         ...
 
     def start_session(
@@ -98,7 +118,7 @@ class Athena(Protocol):
     ) -> list[SessionStatus]:
         """ListSessions: those in an active state, or in one state; newest first, 100 to a call.
 
-        No more pages are asked for once there are ``at_most``.
+        No more pages are requested once there are ``at_most`` sessions.
         """
         ...
 
@@ -118,9 +138,13 @@ class Athena(Protocol):
         """ListTagsForResource."""
         ...
 
+    def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
+        """GetSessionEndpoint; for sessions of engine 3.5."""
+        ...
+
 
 def session_arn(athena: Athena, work_group: str, session_id: str) -> str | None:
-    """Give the ARN of a session; None where the account is not known."""
+    """Return the ARN of a session; None if the account is not known."""
     if athena.account_id is None:
         return None
     # botocore reads its list of all endpoints for this: once, not once in each thread.

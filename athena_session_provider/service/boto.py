@@ -23,6 +23,7 @@ from athena_session_provider.service.boto_errors import (
     local_error,
     service_error,
 )
+from athena_session_provider.service.ownership import without_mark
 from athena_session_provider.service.request import from_response, to_tag_list
 from athena_session_provider.service.settings import AwsSettings, resolved_region
 from athena_session_provider.service.states import SessionState
@@ -166,14 +167,24 @@ class BotoAthena:
             if answer.get(name)
         }
         configuration = answer.get("SessionConfiguration", {})
-        arguments |= {
-            name: configuration[name]
-            for name in ("ExecutionRole", "SessionIdleTimeoutInMinutes")
-            if configuration.get(name)
-        }
-        arguments |= {name: answer[name] for name in ("Description", "WorkGroup") if name in answer}
+        if configuration.get("ExecutionRole"):
+            arguments["ExecutionRole"] = configuration["ExecutionRole"]
+        # Engine 3 had the older member long before the other one came.
+        if minutes := configuration.get("SessionIdleTimeoutInMinutes") or (
+            configuration.get("IdleTimeoutSeconds", 0) // 60
+        ):
+            arguments["SessionIdleTimeoutInMinutes"] = minutes
+        if description := without_mark(answer.get("Description", "")):
+            arguments["Description"] = description
+        if answer.get("WorkGroup"):
+            arguments["WorkGroup"] = answer["WorkGroup"]
         return SessionDetails(
-            status=session_status(session_id, answer["Status"], answer.get("Description", "")),
+            status=session_status(
+                session_id,
+                answer.get("Status", {}),
+                answer.get("Description", ""),
+                answer.get("EngineVersion", ""),
+            ),
             work_group=answer.get("WorkGroup", ""),
             engine_version=answer.get("EngineVersion", ""),
             arguments=from_response("StartSessionRequest", arguments),
@@ -183,7 +194,7 @@ class BotoAthena:
     def get_session_status(self, session_id: str) -> SessionStatus:
         """GetSessionStatus."""
         answer = self._call("GetSessionStatus", f"session {session_id}", SessionId=session_id)
-        return session_status(session_id, answer["Status"])
+        return session_status(session_id, answer.get("Status", {}))
 
     def list_sessions(
         self, work_group: str, state: SessionState | None = None, at_most: int | None = None
@@ -196,10 +207,15 @@ class BotoAthena:
         while True:
             page = self._call("ListSessions", f"work group {work_group}", **parameters)
             sessions += [
-                session_status(entry["SessionId"], entry["Status"], entry.get("Description", ""))
+                session_status(
+                    entry["SessionId"],
+                    entry["Status"],
+                    entry.get("Description", ""),
+                    _engine_version(entry.get("EngineVersion", {})),
+                )
                 for entry in page.get("Sessions", [])
-                # Somebody else's session in a state that is not known here is no error of ours.
-                if entry["Status"]["State"] in SessionState.__members__
+                # A session of another owner in a state that is not known here is not our error.
+                if entry.get("Status", {}).get("State") in SessionState.__members__
             ]
             enough = at_most is not None and len(sessions) >= at_most
             if enough or not page.get("NextToken"):
@@ -224,10 +240,13 @@ class BotoAthena:
         return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])}
 
     def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
-        """GetSessionEndpoint, of the engine 3.5 alone. Not for the provider: it holds no token."""
+        """GetSessionEndpoint; only sessions of engine 3.5 have one."""
         answer = self._call("GetSessionEndpoint", f"session {session_id}", SessionId=session_id)
+        # The model requires every member, but a session that has just started may lack its token.
         return SessionEndpoint(
-            answer["EndpointUrl"], answer["AuthToken"], answer["AuthTokenExpirationTime"]
+            url=answer.get("EndpointUrl", ""),
+            token=answer.get("AuthToken", ""),
+            expires_at=answer.get("AuthTokenExpirationTime"),
         )
 
     def _runs_spark(self, work_group: str) -> bool | None:
@@ -236,8 +255,8 @@ class BotoAthena:
             answer = self._call("GetWorkGroup", f"work group {work_group}", WorkGroup=work_group)
         except errors.AthenaSessionError:
             return None
-        version = answer["WorkGroup"].get("Configuration", {}).get("EngineVersion", {})
-        name = version.get("EffectiveEngineVersion") or version.get("SelectedEngineVersion")
+        configuration = answer["WorkGroup"].get("Configuration", {})
+        name = _engine_version(configuration.get("EngineVersion", {}))
         return "spark" in name.lower() if name else None
 
     def _call(self, operation: str, subject: str, **parameters: Any) -> dict[str, Any]:
@@ -313,13 +332,13 @@ def shared_athena(settings: AwsSettings, cancelled: threading.Event | None = Non
 
 
 def session_status(
-    session_id: str, status: Mapping[str, Any], description: str = ""
+    session_id: str, status: Mapping[str, Any], description: str = "", engine_version: str = ""
 ) -> SessionStatus:
-    """Read the API's SessionStatus; raises UnexpectedStateError for a state not known here."""
+    """Return the API's SessionStatus; raises UnexpectedStateError for a state not known here."""
     try:
-        state = SessionState(status["State"])
+        state = SessionState(status.get("State"))
     except ValueError as exc:
-        raise errors.UnexpectedStateError(session_id, state=str(status["State"])) from exc
+        raise errors.UnexpectedStateError(session_id, state=str(status.get("State"))) from exc
     return SessionStatus(
         session_id=session_id,
         state=state,
@@ -327,8 +346,15 @@ def session_status(
         started_at=status.get("StartDateTime"),
         ended_at=status.get("EndDateTime"),
         idle_since=status.get("IdleSinceDateTime"),
+        modified_at=status.get("LastModifiedDateTime"),
         description=description,
+        engine_version=engine_version,
     )
+
+
+def _engine_version(version: Mapping[str, Any]) -> str:
+    """Return the name in an API structure ``EngineVersion``."""
+    return str(version.get("EffectiveEngineVersion") or version.get("SelectedEngineVersion") or "")
 
 
 def _http_date(text: str | None) -> dt.datetime | None:

@@ -3,7 +3,7 @@
 ::
 
     AthenaSessionError
-    ├── ConfigurationError           invalid AWS settings of the stack or the resource
+    ├── ConfigurationError           invalid AWS configuration
     │   ├── MissingRegionError
     │   ├── MissingCredentialsError
     │   ├── CredentialsError         credentials that were refused, expired or need a person
@@ -28,6 +28,10 @@
     ├── SessionDiedError             the session ended while it was waited for
     ├── AdoptionError                the session to take over cannot be taken over
     ├── WorkGroupInUseError          a work group or its bucket is still in use
+    ├── SparkConnectError            a Spark Connect client cannot work with a session
+    │   ├── SparkClientError         PySpark is missing, or has a version that does not fit
+    │   ├── SessionEndedError
+    │   └── EndpointRefusedError     the session's endpoint cannot be reached or refuses
     ├── WaitTimeoutError
     └── CancelledError               the engine asked us to stop
 
@@ -52,7 +56,7 @@ class AthenaSessionError(Exception):
 
 
 class ConfigurationError(AthenaSessionError):
-    """Invalid AWS settings of the stack, the resource or the environment."""
+    """The AWS configuration of the stack, the resource or the environment is invalid."""
 
 
 class MissingRegionError(ConfigurationError):
@@ -92,7 +96,7 @@ class AccountNotAllowedError(ConfigurationError):
 
 
 class WrongAccountError(ConfigurationError):
-    """The session lives in an account that the credentials are not of."""
+    """The session runs in another account than the credentials belong to."""
 
     def __init__(self, session_id: str, *, expected: str, actual: str) -> None:
         self.session_id = session_id
@@ -100,8 +104,9 @@ class WrongAccountError(ConfigurationError):
         self.actual = actual
         super().__init__(
             f"Session {session_id} was started in account {expected}, but the credentials in use "
-            f"are of account {actual}, so nothing can be said about it. Use credentials of "
-            f"account {expected}; to give the session up, run `pulumi state delete` on it."
+            f"are of account {actual}, so its state is unknown. Use credentials of account "
+            f"{expected}. To remove the resource without ending the session, run "
+            "`pulumi state delete` on it."
         )
 
 
@@ -162,9 +167,9 @@ class ServiceError(AthenaSessionError):
 
 
 class InternalServiceError(ServiceError):
-    """The service failed (HTTP 5xx); it may have done what it was asked for all the same."""
+    """The service failed (HTTP 5xx). It may have acted on the request nevertheless."""
 
-    remedy = "Run the command again: what was begun is taken up where it stands."
+    remedy = "Run the command again: it continues with the session that was started, if any."
 
 
 class AccessDeniedError(ServiceError):
@@ -241,11 +246,13 @@ class ThrottledError(CapacityError):
 
 
 class QuotaExceededError(CapacityError):
-    """The account's or the work group's number of sessions is used up."""
+    """The account's quota for Spark is used up. Athena counts DPUs, not sessions."""
 
     remedy = (
-        "End sessions that are not needed, or ask for a higher quota of active sessions for "
-        "Athena in Service Quotas."
+        "End sessions that are not needed, or lower max_concurrent_dpus. Athena's quotas for Spark "
+        "are in DPUs (160 for an account and 60 for a session on PySpark engine version 3, 4 "
+        "On-Demand DPUs on Apache Spark version 3.5) and cannot be adjusted in Service Quotas: AWS "
+        "Support raises them."
     )
 
 
@@ -275,7 +282,7 @@ class SessionDiedError(AthenaSessionError):
         self.state = state
         self.reason = reason
         super().__init__(
-            f"Session {session_id} in region {region} is {state} and never became IDLE: "
+            f"Session {session_id} in region {region} is {state} and never became ready: "
             f"{reason or 'the service gave no reason'}. Correct the cause and run the command "
             "again; a new session will be started."
         )
@@ -286,7 +293,47 @@ class AdoptionError(AthenaSessionError):
 
 
 class WorkGroupInUseError(AthenaSessionError):
-    """A work group has live sessions, or its bucket has objects, that nobody asked to delete."""
+    """A work group has live sessions, or its bucket has objects, that were not to be deleted."""
+
+
+class SparkConnectError(AthenaSessionError):
+    """A Spark Connect client cannot work with a session."""
+
+
+class SparkClientError(SparkConnectError):
+    """PySpark is missing, or its version or Python's does not fit the server's."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem}. Sessions of `Apache Spark version 3.5` need a client of the same version: "
+            "run `pip install 'pyspark[connect]==3.5.6' 'numpy<2' 'pandas<3'` in a virtual "
+            "environment of Python 3.10 or 3.11."
+        )
+
+
+class SessionEndedError(SparkConnectError):
+    """The session of a Spark Connect client has ended."""
+
+    def __init__(self, session_id: str, *, region: str, state: str, reason: str) -> None:
+        self.session_id = session_id
+        self.state = state
+        self.reason = reason
+        super().__init__(
+            f"Session {session_id} in region {region} has ended, it is {state}: "
+            f"{reason or 'the service gave no reason'}. Run `pulumi up` to start a new session, "
+            "and connect to the id that the stack has then."
+        )
+
+
+class EndpointRefusedError(SparkConnectError):
+    """A session's endpoint has no usable address, cannot be reached or refuses its client."""
+
+    def __init__(self, session_id: str, *, region: str, problem: str, remedy: str) -> None:
+        self.session_id = session_id
+        super().__init__(
+            f"The Spark Connect endpoint of session {session_id} in region {region} {problem}. "
+            f"{remedy}"
+        )
 
 
 class WaitTimeoutError(AthenaSessionError):
@@ -297,19 +344,19 @@ class WaitTimeoutError(AthenaSessionError):
         session_id: str,
         *,
         region: str,
-        wanted: str,
+        target: str,
         state: str,
         timeout_seconds: float,
         reason: str = "",
     ) -> None:
         self.session_id = session_id
-        self.wanted = wanted
+        self.target = target
         self.state = state
         self.timeout_seconds = timeout_seconds
         detail = f": {reason}" if reason else ""
         super().__init__(
             f"Session {session_id} in region {region} was still {state} after "
-            f"{timeout_seconds:g} seconds, waiting for {wanted}{detail}. "
+            f"{timeout_seconds:g} seconds, waiting for {target}{detail}. "
             "`custom_timeouts` of the resource sets how long to wait."
         )
 

@@ -27,7 +27,12 @@ pytestmark = pytest.mark.engine
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """An emulator whose sessions take a while, so that there is something to wait for."""
-    with Emulator(start_seconds=2.0, terminate_seconds=1.0) as running:
+    with Emulator(
+        start_seconds=2.0,
+        terminate_seconds=1.0,
+        start_session_state="CREATING",
+        engine_3_account_dpus=None,
+    ) as running:
         yield running
 
 

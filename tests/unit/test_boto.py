@@ -151,12 +151,18 @@ def test_a_token_with_other_parameters(athena: BotoAthena) -> None:
 
 @pytest.mark.parametrize("code", ["InvalidRequestException", "ResourceNotFoundException"])
 def test_an_unknown_session(emulator: Emulator, athena: BotoAthena, code: str) -> None:
-    """The service may say it in two ways; any other invalid request is no absence."""
+    """The service may say it in two ways; a text that names a state is about a known session."""
     emulator.update_settings(unknown_session_error=code)
     for call in (athena.get_session, athena.get_session_status, athena.terminate_session):
         with pytest.raises(errors.SessionNotFoundError):
             call("12345678-1234-1234-1234-123456789012")
-    emulator.inject("GetSession", "error", code="InvalidRequestException", message="no", status=400)
+    emulator.inject(
+        "GetSession",
+        "error",
+        code="InvalidRequestException",
+        message="Session is in the BUSY state",
+        status=400,
+    )
     with pytest.raises(errors.InvalidRequestError):
         athena.get_session("12345678-1234-1234-1234-123456789012")
 
@@ -195,6 +201,23 @@ def test_faults(
     with pytest.raises(kind, match=part) as caught:
         athena.start_session(REQUEST, TOKEN)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("missing", ["EndpointUrl", "AuthToken", "AuthTokenExpirationTime"])
+def test_an_endpoint_may_come_without_some_members(
+    athena: BotoAthena, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """The model requires every member; a client can connect with an address and a token."""
+    answer = {
+        "EndpointUrl": "https://a.example",
+        "AuthToken": "secret",
+        "AuthTokenExpirationTime": dt.datetime.now(dt.timezone.utc),
+    }
+    del answer[missing]
+    monkeypatch.setattr(athena, "_call", lambda *_, **__: answer)
+    endpoint = athena.get_session_endpoint("s")
+    assert endpoint.ready is (missing == "AuthTokenExpirationTime")
+    assert "secret" not in repr(endpoint)
 
 
 def test_an_endpoint_that_is_not_there(emulator: Emulator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -13,12 +14,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from athena_session_provider.emulator import Emulator, EmulatorError
+from athena_session_provider.emulator import Emulator, EmulatorError, messages
 from athena_session_provider.emulator.validation import _compile, service_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from botocore.model import StructureShape
 
 TOKEN = "t" * 32
@@ -74,13 +73,6 @@ def raw(emulator: Emulator, operation: str, body: str) -> tuple[int, dict[str, A
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run an emulator whose sessions are IDLE at once."""
-    with Emulator() as running:
-        yield running
-
-
-@pytest.fixture
 def athena(emulator: Emulator) -> Any:
     """Return a client of it."""
     return client(emulator)
@@ -95,7 +87,6 @@ def test_a_session_lives_by_the_clock(emulator: Emulator, athena: Any) -> None:
     answer = athena.start_session(WorkGroup="spark", EngineConfiguration=DPUS)
     session_id = answer["SessionId"]
     assert answer["State"] == "CREATING"
-    assert str(uuid.UUID(session_id)) == session_id
     states = []
     for _ in range(4):
         states.append(status(athena, session_id)["State"])
@@ -124,14 +115,14 @@ def test_times_are_those_of_the_transitions(emulator: Emulator, athena: Any) -> 
 def test_an_idle_session_ends(
     emulator: Emulator, athena: Any, parameters: dict[str, Any], minutes: int
 ) -> None:
-    """The idle timeout ends it, and the reason says so."""
+    """The idle timeout ends it; the reason is that of a manual stop."""
     session_id = start(athena, **parameters)
     emulator.advance(minutes * 60 - 5)
     assert status(athena, session_id)["State"] == "IDLE"
     emulator.advance(5)
     ended = status(athena, session_id)
     assert ended["State"] == "TERMINATED"
-    assert f"idle timeout of {minutes} minutes" in ended["StateChangeReason"]
+    assert ended["StateChangeReason"] == messages.TERMINATED_PER_REQUEST
 
 
 def test_a_busy_session_has_no_idle_timeout(emulator: Emulator, athena: Any) -> None:
@@ -157,7 +148,7 @@ def test_terminate_takes_terminate_seconds(emulator: Emulator, athena: Any) -> N
     emulator.advance(10.0)
     ended = status(athena, session_id)
     assert ended["State"] == "TERMINATED"
-    assert "user" in ended["StateChangeReason"]
+    assert ended["StateChangeReason"] == messages.TERMINATED_PER_REQUEST
     assert athena.get_session(SessionId=session_id)["Description"] == "mine"
 
 
@@ -238,7 +229,7 @@ def test_a_token_with_other_parameters_is_refused(
     start(athena, ClientRequestToken=TOKEN)
     answer = error(lambda: start(athena, ClientRequestToken=TOKEN, **change))
     assert answer["Error"]["Code"] == "InvalidRequestException"
-    assert answer["Error"]["Message"] == "Idempotent parameters do not match"
+    assert answer["Error"]["Message"] == messages.OTHER_PARAMETERS
     assert answer["AthenaErrorCode"] == "IDEMPOTENT_PARAMETER_MISMATCH"
     assert len(emulator.sessions()) == 1
 
@@ -374,8 +365,9 @@ def test_every_failure_is_listed(emulator: Emulator) -> None:
         assert f"'{name}'" in answer["Message"]
 
 
-def test_values_at_the_limits_are_accepted(athena: Any) -> None:
+def test_values_at_the_limits_are_accepted(emulator: Emulator, athena: Any) -> None:
     """Among them characters beyond the basic plane in the name of a property."""
+    emulator.update_settings(engine_3_session_dpus=None)
     configuration = {
         "CoordinatorDpuSize": 1,
         "DefaultExecutorDpuSize": 1,
@@ -437,7 +429,7 @@ def test_an_unknown_operation_is_refused(emulator: Emulator) -> None:
         ),
         (
             {"EngineConfiguration": {**DPUS, "AdditionalConfigs": {"NotebookId": "n"}}},
-            "NotebookVersion is required when NotebookId is provided.",
+            messages.NO_NOTEBOOK_VERSION,
         ),
         (
             {
@@ -446,8 +438,8 @@ def test_an_unknown_operation_is_refused(emulator: Emulator) -> None:
             },
             "only valid notebook version",
         ),
-        ({"WorkGroup": "primary"}, "Workgroup EngineVersion is not Spark."),
-        ({"WorkGroup": "absent"}, "WorkGroup absent is not found."),
+        ({"WorkGroup": "primary"}, messages.NOT_SPARK),
+        ({"WorkGroup": "absent"}, messages.NO_WORK_GROUP),
     ],
 )
 def test_each_engine_refuses_what_it_does_not_take(
@@ -521,16 +513,13 @@ def test_a_work_group_is_created_updated_and_deleted(emulator: Emulator, athena:
         Description="second",
         State="DISABLED",
         ConfigurationUpdates={
-            "EngineVersion": {"SelectedEngineVersion": "Apache Spark version 3.5"},
+            "EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"},
             "ResultConfigurationUpdates": {"RemoveOutputLocation": True},
             "RequesterPaysEnabled": True,
         },
     )
     group = athena.get_work_group(WorkGroup="mine")["WorkGroup"]
     assert (group["Description"], group["State"]) == ("second", "DISABLED")
-    assert group["Configuration"]["EngineVersion"]["EffectiveEngineVersion"] == (
-        "Apache Spark version 3.5"
-    )
     assert group["Configuration"]["ResultConfiguration"] == {}
     assert group["Configuration"]["RequesterPaysEnabled"] is True
     assert group["Configuration"]["ExecutionRole"] == role
@@ -539,7 +528,8 @@ def test_a_work_group_is_created_updated_and_deleted(emulator: Emulator, athena:
     athena.delete_work_group(WorkGroup="mine", RecursiveDeleteOption=True)
     assert emulator.live_sessions() == []
     answer = error(athena.get_work_group, WorkGroup="mine")
-    assert answer["Error"]["Message"] == "WorkGroup mine is not found."
+    assert answer["Error"]["Message"] == messages.NO_WORK_GROUP
+    assert answer["AthenaErrorCode"] == "INVALID_INPUT"
 
 
 def test_a_work_group_with_live_sessions_is_not_deleted(athena: Any) -> None:
@@ -569,7 +559,7 @@ def test_a_work_group_with_live_sessions_is_not_deleted(athena: Any) -> None:
             },
             "Engine version Spark 9 is not one of",
         ),
-        ("list_sessions", {"WorkGroup": "absent"}, "WorkGroup absent is not found."),
+        ("list_sessions", {"WorkGroup": "absent"}, messages.NO_WORK_GROUP),
     ],
 )
 def test_what_work_groups_refuse(
@@ -622,7 +612,6 @@ def test_an_unknown_session(emulator: Emulator, athena: Any, operation: str, cod
     session_id = str(uuid.uuid4())
     answer = error(getattr(athena, operation), SessionId=session_id)
     assert answer["Error"]["Code"] == code
-    assert answer["Error"]["Message"] == f"Session {session_id} not found"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
@@ -682,18 +671,34 @@ def test_a_foreign_page_token_is_refused(athena: Any, token: str | None) -> None
 
 
 def test_a_session_endpoint_has_a_fresh_token(emulator: Emulator, athena: Any) -> None:
-    """For sessions of engine 3.5, while they are ready."""
+    """For sessions of engine 3.5, from CREATED on, for 30 minutes."""
     session_id = start(athena, **SPARK_35)
+    assert status(athena, session_id)["State"] == "CREATED"
     first, second = (athena.get_session_endpoint(SessionId=session_id) for _ in range(2))
     assert first["EndpointUrl"] == second["EndpointUrl"]
     assert first["AuthToken"] != second["AuthToken"]
-    assert first["AuthTokenExpirationTime"].timestamp() > emulator.now()
-    emulator.set_state(session_id, "BUSY")
-    athena.get_session_endpoint(SessionId=session_id)
-    for state in ("CREATING", "CREATED", "TERMINATING", "TERMINATED", "FAILED", "DEGRADED"):
+    assert re.fullmatch(r"https://127\.0\.0\.1:\d+", first["EndpointUrl"])
+    expires = first["AuthTokenExpirationTime"].timestamp()
+    assert expires - emulator.now() == pytest.approx(1800, abs=30)
+    for state in ("IDLE", "BUSY"):
+        emulator.set_state(session_id, state)
+        athena.get_session_endpoint(SessionId=session_id)
+    for state in ("CREATING", "TERMINATING", "TERMINATED", "FAILED", "DEGRADED"):
         emulator.set_state(session_id, state)
         answer = error(athena.get_session_endpoint, SessionId=session_id)
-        assert f"Session is in the {state} state" in answer["Error"]["Message"]
+        assert answer["Error"]["Code"] == "InvalidRequestException"
+        if state in ("TERMINATING", "TERMINATED"):
+            assert answer["Error"]["Message"] == messages.NO_ENDPOINT.format(state="STOPPED")
+
+
+def test_an_endpoint_can_come_before_its_token(emulator: Emulator, athena: Any) -> None:
+    """The first time for each session."""
+    emulator.update_settings(endpoint_without_token="at-first")
+    session_id = start(athena, **SPARK_35)
+    first, second = (athena.get_session_endpoint(SessionId=session_id) for _ in range(2))
+    assert {"AuthToken", "AuthTokenExpirationTime"} & set(first) == set()
+    assert first["EndpointUrl"] == second["EndpointUrl"]
+    assert second["AuthToken"]
 
 
 def test_engine_3_has_no_session_endpoint(athena: Any) -> None:
@@ -736,16 +741,16 @@ def test_a_session_without_tags_has_an_empty_list(athena: Any) -> None:
 
 
 def test_tags_of_the_work_group_are_copied(athena: Any) -> None:
-    """On request; the session's own come first."""
+    """Unless the request says no; the session's own come first."""
     group = "arn:aws:athena:eu-west-1:123456789012:workgroup/spark"
     athena.tag_resource(
         ResourceARN=group, Tags=[{"Key": "team", "Value": "x"}, {"Key": "a", "Value": "group"}]
     )
     assert tags(athena, group) == {"team": "x", "a": "group"}
     own = [{"Key": "a", "Value": "own"}]
-    copied = start(athena, CopyWorkGroupTags=True, Tags=own)
-    assert tags(athena, arn(copied)) == {"team": "x", "a": "own"}
-    assert tags(athena, arn(start(athena, Tags=own))) == {"a": "own"}
+    for copied in (start(athena, Tags=own), start(athena, CopyWorkGroupTags=True, Tags=own)):
+        assert tags(athena, arn(copied)) == {"team": "x", "a": "own"}
+    assert tags(athena, arn(start(athena, CopyWorkGroupTags=False, Tags=own))) == {"a": "own"}
     athena.untag_resource(ResourceARN=group, TagKeys=["team"])
     assert tags(athena, group) == {"a": "group"}
 
@@ -797,7 +802,7 @@ def test_max_sessions(emulator: Emulator, athena: Any) -> None:
     ids = [start(athena), start(athena, ClientRequestToken=TOKEN)]
     answer = error(lambda: start(athena))
     assert answer["Error"]["Code"] == "TooManyRequestsException"
-    assert "Maximum allowed sessions" in answer["Error"]["Message"]
+    assert answer["Error"]["Message"] == messages.TOO_MANY_SESSIONS
     assert start(athena, ClientRequestToken=TOKEN) == ids[1]
     start(client(emulator, region_name="us-east-1"))
     athena.terminate_session(SessionId=ids[0])
@@ -809,7 +814,7 @@ def test_no_capacity(emulator: Emulator, athena: Any) -> None:
     emulator.update_settings(no_capacity=True)
     answer = error(lambda: start(athena))
     assert answer["Error"]["Code"] == "InvalidRequestException"
-    assert "required capacity not being available" in answer["Error"]["Message"]
+    assert answer["Error"]["Message"] == messages.NO_CAPACITY
     assert emulator.sessions() == []
 
 
@@ -819,8 +824,8 @@ def test_start_rate(emulator: Emulator, athena: Any) -> None:
     for _ in range(3):
         start(athena)
     answer = error(lambda: start(athena))
-    assert answer["Error"]["Code"] == "TooManyRequestsException"
-    assert answer["Error"]["Message"] == "Rate exceeded"
+    assert answer["Error"]["Code"] == "ThrottlingException"
+    assert answer["Error"]["Message"] == messages.THROTTLED
     emulator.advance(4.0)
     for _ in range(2):
         start(athena)
@@ -932,7 +937,7 @@ def test_sessions_are_recorded(emulator: Emulator, athena: Any) -> None:
     assert emulator.live_sessions() == []
     ended = emulator.session(session_id)
     assert ended.ended_at == pytest.approx(ended.started_at + 1200)
-    assert "idle timeout" in (ended.state_change_reason or "")
+    assert ended.state_change_reason == messages.TERMINATED_PER_REQUEST
 
 
 def test_reset_forgets_everything(emulator: Emulator, athena: Any) -> None:
@@ -959,7 +964,7 @@ def test_reset_forgets_everything(emulator: Emulator, athena: Any) -> None:
 def test_one_emulator_after_the_other_starts_empty() -> None:
     """Though moto's state is the process's."""
     for _ in range(3):
-        with Emulator() as emulator:
+        with Emulator(start_seconds=0.0) as emulator:
             athena = client(emulator)
             assert emulator.sessions() == []
             assert len(athena.list_work_groups()["WorkGroups"]) == 3

@@ -18,10 +18,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from athena_session_provider.emulator import Emulator, EmulatorClient
+from athena_session_provider.emulator import VARIANTS, Emulator, EmulatorClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELED")
 SPARK = {"WorkGroup": "spark", "EngineConfiguration": {"MaxConcurrentDpus": 4}}
@@ -39,13 +39,6 @@ def client(emulator: EmulatorClient, service: str = "athena", region: str = "eu-
         aws_secret_access_key="testing",
         config=Config(retries={"total_max_attempts": 1}),
     )
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run an emulator whose sessions are IDLE at once."""
-    with Emulator() as running:
-        yield running
 
 
 @pytest.fixture
@@ -308,7 +301,7 @@ def test_the_interpreter_is_killed_with_its_session(
 @pytest.mark.parametrize("how", ["idle", "set_state", "delete", "reset", "stop"])
 def test_no_interpreter_outlives_its_session(how: str) -> None:
     """Whatever ends it, when nothing runs in it."""
-    with Emulator() as emulator:
+    with Emulator(start_seconds=0.0) as emulator:
         athena = client(emulator)
         session_id = athena.start_session(**SPARK)["SessionId"]
         pid = pid_of(emulator, athena, session_id)
@@ -329,7 +322,7 @@ def test_no_interpreter_outlives_its_session(how: str) -> None:
 
 def test_stopping_the_emulator_ends_what_runs() -> None:
     """Also in the middle of a calculation."""
-    with Emulator() as emulator:
+    with Emulator(start_seconds=0.0) as emulator:
         athena = client(emulator)
         session_id = athena.start_session(**SPARK)["SessionId"]
         pid = pid_of(emulator, athena, session_id)
@@ -439,10 +432,12 @@ def test_an_unknown_calculation(emulator: Emulator, athena: Any, session_id: str
                 call(CalculationExecutionId=name)
 
 
-def test_engine_35_has_no_calculations(athena: Any) -> None:
+@pytest.mark.parametrize("code", VARIANTS["calculation_on_3_5"])
+def test_engine_35_has_no_calculations(emulator: Emulator, athena: Any, code: str) -> None:
     """It has Spark Connect instead."""
+    emulator.update_settings(calculation_on_3_5=code)
     session_id = athena.start_session(WorkGroup="spark-35", EngineConfiguration={})["SessionId"]
-    with pytest.raises(ClientError, match="not supported for engine version Apache Spark"):
+    with pytest.raises(ClientError, match=code):
         submit(athena, session_id, "1")
 
 
@@ -452,6 +447,7 @@ def test_results_go_to_the_work_groups_location(emulator: Emulator, athena: Any)
         Name="mine",
         Configuration={
             "EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"},
+            "ExecutionRole": "arn:aws:iam::123456789012:role/spark",
             "ResultConfiguration": {"OutputLocation": "s3://mine/some/where"},
         },
     )

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
@@ -19,10 +19,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from athena_session_provider.emulator import KINDS, Emulator, EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from athena_session_provider.emulator import KINDS, VARIANTS, Emulator, EmulatorError, messages
 
 START = {"WorkGroup": "spark", "EngineConfiguration": {"MaxConcurrentDpus": 4}}
 TOKEN = "t" * 32
@@ -39,13 +36,6 @@ def client(emulator: Emulator, service: str = "athena", **config: Any) -> Any:
         aws_secret_access_key="testing",
         config=Config(**{"retries": {"total_max_attempts": 1}, **config}),
     )
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run an emulator whose sessions are IDLE at once."""
-    with Emulator() as running:
-        yield running
 
 
 @pytest.fixture
@@ -114,14 +104,17 @@ def test_a_resent_request_without_a_token_starts_a_second_session(
 
 
 def test_throttle(emulator: Emulator, athena: Any) -> None:
-    """With the exception of the model, or the one common to all services."""
-    emulator.inject("StartSession", "throttle")
-    answer = refused(emulator, athena)
-    assert answer["Error"] == {"Code": "TooManyRequestsException", "Message": "Rate exceeded"}
+    """With the code common to all services, or the one of the model."""
+    for code in VARIANTS["throttling_code"]:
+        emulator.update_settings(throttling_code=code)
+        emulator.inject("StartSession", "throttle")
+        answer = refused(emulator, athena)
+        assert answer["Error"] == {"Code": code, "Message": messages.THROTTLED}
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
+    emulator.update_settings(throttling_code="ThrottlingException")
     emulator.inject("ListSessions", "throttle")
-    with pytest.raises(ClientError, match="ThrottlingException") as caught:
+    with pytest.raises(ClientError, match="ThrottlingException"):
         athena.list_sessions(WorkGroup="spark")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_an_error_is_a_500_unless_said_otherwise(emulator: Emulator, athena: Any) -> None:
@@ -149,11 +142,16 @@ def test_an_error_after_acting(emulator: Emulator, athena: Any) -> None:
 
 
 def test_access_denied(emulator: Emulator, athena: Any) -> None:
-    """In the words of AWS: who, what, on what."""
+    """In the short form, or the one that names who, what and on what."""
     emulator.inject("StartSession", "access-denied")
     answer = refused(emulator, athena)
     assert answer["Error"]["Code"] == "AccessDeniedException"
-    message = answer["Error"]["Message"]
+    assert answer["Error"]["Message"] == messages.NOT_AUTHORIZED.format(
+        action="athena:StartSession"
+    )
+    emulator.update_settings(access_denied_text="long")
+    emulator.inject("StartSession", "access-denied")
+    message = refused(emulator, athena)["Error"]["Message"]
     assert message.startswith("User: arn:aws:iam::123456789012:user/")
     assert "is not authorized to perform: athena:StartSession on resource: " in message
     assert "arn:aws:athena:eu-west-1:123456789012:workgroup/spark" in message
