@@ -173,7 +173,8 @@ class SessionOperations:
         tags = checked.get("tags") or {}
         if isinstance(tags, dict) and settings.tags(tags) != tags:
             checked["tags"] = settings.tags(tags)
-        return self._check_account(settings, checked[REGION])
+        # What is not known yet may say as whom to call.
+        return self._check_account(settings, checked[REGION]) if known == aws else []
 
     def _check_account(self, settings: AwsSettings, region: str) -> list[Failure]:
         """Refuse an account that is not allowed in preview already, if there are credentials."""

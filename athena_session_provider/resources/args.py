@@ -51,8 +51,8 @@ class AwsConfig:
     """Region, credentials and endpoints of one resource; what is left out comes from the stack.
 
     The members have the names of the stack's configuration keys (``aws:assumeRoles``) in
-    snake_case. A member replaces the stack's value as a whole; with a ``profile``, the keys of the
-    stack are not used.
+    snake_case. A member replaces the stack's value as a whole; with a ``profile``, neither the keys
+    nor the web identity of the stack are used.
 
     There is no member for a key: arguments are stored in the state. Keys are read from the
     stack's configuration, from ``aws:accessKey`` and so on, or from another namespace.

@@ -10,7 +10,7 @@ from pulumi import Output
 
 from athena_session_provider.resources.args import AwsConfig
 from athena_session_provider.service.configuration_keys import KEYS, Key, camel_case, parsed
-from athena_session_provider.service.settings import DEFAULT_NAMESPACE
+from athena_session_provider.service.settings import DEFAULT_NAMESPACE, OVERRULED_BY_PROFILE
 
 if TYPE_CHECKING:
     from pulumi import ResourceOptions
@@ -45,10 +45,9 @@ def aws_provider_from_config(
         if value is not None:
             arguments[key.argument] = _for_the_plugin(key, value) if key.structured else value
     if config.profile is not None and config.config_namespace is None:
-        # As for a session: the stack's keys would win over the profile.
-        for key in KEYS.values():
-            if key.secret:
-                arguments.pop(key.argument, None)
+        for argument in OVERRULED_BY_PROFILE:
+            if getattr(config, argument, None) is None:
+                arguments.pop(argument, None)
     if (role := arguments.pop("assume_role", None)) is not None:
         arguments.setdefault("assume_roles", role.apply(lambda one: [one]))
     return Provider(name, **arguments, opts=opts)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.2
 """How long work may still take once the command is cancelled.
 
 A session that was just started is ended then, for which credentials may be needed.

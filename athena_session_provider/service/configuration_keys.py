@@ -98,8 +98,8 @@ class IgnoredTags:
     keys: tuple[str, ...] = ()
     key_prefixes: tuple[str, ...] = ()
 
-    def __contains__(self, key: str) -> bool:
-        return key in self.keys or key.startswith(self.key_prefixes)
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys or str(key).startswith(self.key_prefixes)
 
 
 @dataclass(frozen=True)

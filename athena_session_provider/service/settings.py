@@ -29,6 +29,7 @@ __all__ = [
     "ARGUMENTS",
     "CONFIG_NAMESPACE",
     "DEFAULT_NAMESPACE",
+    "OVERRULED_BY_PROFILE",
     "AwsSettings",
     "StackConfiguration",
     "aws_settings",
@@ -44,7 +45,12 @@ DEFAULT_NAMESPACE = "aws"
 CONFIG_NAMESPACE = "config_namespace"
 """The member of the ``aws`` argument that names another one."""
 
-_SECRETS = {key.argument for key in KEYS.values() if key.secret}
+OVERRULED_BY_PROFILE = {
+    *(key.argument for key in KEYS.values() if key.secret),
+    "assume_role_with_web_identity",
+}
+"""What of the stack's configuration a resource with a profile of its own does not use."""
+
 ARGUMENTS = (*(key.argument for key in KEYS.values() if not key.secret), CONFIG_NAMESPACE)
 """Members of the ``aws`` argument. None of them is a credential, since arguments are stored."""
 
@@ -62,8 +68,8 @@ def aws_settings(
 ) -> AwsSettings:
     """Read the settings of one resource.
 
-    A profile, a role or a list of the resource replaces the stack's as a whole; with a profile of
-    its own, a resource does not use the stack's keys.
+    A profile, a role or a list of the resource replaces the stack's as a whole. With a profile of
+    its own, a resource uses neither the stack's keys nor its web identity.
 
     Args:
         config: The stack's configuration.
@@ -91,7 +97,8 @@ def aws_settings(
             raise ConfigurationError(f"{place} {exc}.") from None
         places[key.argument] = place
     if "profile" in given and CONFIG_NAMESPACE not in given:
-        for name in _SECRETS:
+        # They would win over the profile, and be of another account.
+        for name in OVERRULED_BY_PROFILE - set(given):
             values.pop(name, None)
     _require_consistent(values, places, namespace)
     if "assume_role" in values:

@@ -552,8 +552,10 @@ def test_ctrl_c_ends_a_credential_process(standin: Standin, tmp_path: Path) -> N
     assert time.monotonic() - started < 2.5
 
 
-def test_ctrl_c_ends_the_wait_for_sts(standin: Standin) -> None:
+def test_ctrl_c_ends_the_wait_for_sts(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
     """For all threads that wait for the same credentials; they come only once for all."""
+    assert background.GRACE_SECONDS + 2 * background._SLICE_SECONDS < 2
+    monkeypatch.setattr(background, "GRACE_SECONDS", 0.5)
     standin.hold = threading.Event()
     cancelled = threading.Event()
     config = KEYS | {"aws:assumeRole": json.dumps({"roleArn": ROLE})}
@@ -578,8 +580,11 @@ def test_ctrl_c_ends_the_wait_for_sts(standin: Standin) -> None:
     assert len(standin.calls) <= 1
 
 
-def test_after_ctrl_c_a_session_can_still_be_ended(standin: Standin) -> None:
-    """Credentials that come at once are had: a session that was just started is ended with them."""
+def test_after_ctrl_c_a_session_can_still_be_ended(
+    standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is time for credentials that come at once: a session that was just started is ended."""
+    monkeypatch.setattr(background, "GRACE_SECONDS", 30.0)  # of a busy machine
     cancelled = threading.Event()
     cancelled.set()
     config = KEYS | {"aws:assumeRole": json.dumps({"roleArn": ROLE})}

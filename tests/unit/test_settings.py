@@ -102,6 +102,17 @@ def test_the_arguments_have_the_names_of_the_keys() -> None:
     assert {key.treatment for key in KEYS.values()} == set(Treatment)
 
 
+def test_the_page_has_the_table() -> None:
+    """Word by word."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "accounts.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `aws:")]
+    assert rows == [
+        f"| `aws:{key.name}` | {'none: a credential' if key.secret else f'`{key.argument}`'} | "
+        f"{key.treatment.value} | {key.note} |"
+        for key in KEYS.values()
+    ]
+
+
 def test_all_keys_are_read() -> None:
     """As the host of dynamic providers hands them over: structured values as JSON text."""
     settings = aws_settings(
@@ -241,9 +252,14 @@ def test_the_resource_overrides_the_stack() -> None:
 
 def test_a_profile_of_the_resource_is_not_overruled_by_keys_of_the_stack() -> None:
     """Whoever names a profile means its account."""
-    config = {"aws:accessKey": "AK", "aws:secretKey": "SK", "aws:token": "T"}
+    config = {
+        "aws:accessKey": "AK",
+        "aws:secretKey": "SK",
+        "aws:token": "T",
+        "aws:assumeRoleWithWebIdentity": '{"roleArn": "r"}',
+    }
     settings = aws_settings(config, {"profile": "production"})
-    assert (settings.profile, settings.access_key, settings.token) == ("production", None, None)
+    assert settings == AwsSettings(profile="production")
     assert aws_settings(config | {"aws:profile": "p"}).access_key == "AK"
 
 
