@@ -231,6 +231,31 @@ def test_without_default_providers(stack: PulumiStack, emulator: Emulator) -> No
     assert emulator.live_sessions() == []
 
 
+EXPLICIT_GROUP = """
+import pulumi
+from athena_session_provider import AwsConfig, DynamicProvider, Session, SparkWorkgroup
+
+config = AwsConfig(region="us-west-2")
+sessions = DynamicProvider("sessions")
+opts = pulumi.ResourceOptions(providers=[sessions])
+group = SparkWorkgroup("spark", aws=config, iam_propagation_seconds=0, opts=opts)
+opts = pulumi.ResourceOptions(parent=group)
+Session("session", work_group=group.name, aws=config, opts=opts)
+"""
+
+
+def test_a_work_group_without_default_providers(aws_stack: PulumiStack, emulator: Emulator) -> None:
+    """Its guards and the sessions below it have the explicit provider from it."""
+    everywhere = dict.fromkeys(("athena", "iam", "logs", "s3", "sts"), emulator.url)
+    aws_stack.configure({"pulumi:disable-default-providers": ["*"], "aws:endpoints": [everywhere]})
+    aws_stack.write(EXPLICIT_GROUP)
+    aws_stack.up()
+    assert {session.region for session in emulator.live_sessions()} == {"us-west-2"}
+    aws_stack.up("--expect-no-changes")
+    aws_stack.destroy()
+    assert emulator.live_sessions() == []
+
+
 def test_rotated_keys(stack: PulumiStack, emulator: Emulator) -> None:
     """Pulumi hands a command that runs no program the keys of the last `up`."""
     stack.up()
