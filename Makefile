@@ -17,7 +17,7 @@ ARGS =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test test-oldest test-newest contract properties fault-matrix lint format types unit bench docs dist constraints clean
+.PHONY: help setup engine demo test test-oldest test-newest contract properties fault-matrix lint format types unit sdks bench docs dist constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,9 @@ define core
 	@pulumi=$(PULUMI_BIN) && PATH="$$PWD/$(1)/bin:$$pulumi:$$PATH" \
 	  $(1)/bin/python -m pytest tests/engine/test_session.py tests/engine/test_host.py $(ARGS)
 endef
+
+sdks: setup ## write the TypeScript, Go and .NET SDKs of the plugin into build/sdks
+	@$(BIN)/python tools/language_tools.py sdks build/sdks && echo "SDKs: build/sdks"
 
 unit: setup ## run the fast tests, which need no Pulumi CLI
 	$(BIN)/python -m pytest -m "not engine and not docs" $(ARGS)

@@ -204,7 +204,8 @@ def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[Any
     top = failure.path.replace("[", ".").split(".", 1)[0]
     if top in secrets:
         reason = failure.reason
-        for leaf in sorted({str(leaf) for leaf in leaves(properties.get(top))}, key=len):
+        texts = {str(integral(leaf)) for leaf in leaves(properties.get(top))}
+        for leaf in sorted(texts, key=len):
             reason = reason.replace(leaf, "[secret]") if leaf else reason
         return Failure("", f"{top}, which is secret, {reason}")
     if failure.path == top:

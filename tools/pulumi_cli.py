@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TOOLS = Path(__file__).resolve().parent
 ENGINE = TOOLS / "engine"
@@ -226,6 +226,29 @@ def build_into(folder: Path) -> None:
         copy = folder / Path(script).name
         shutil.copyfile(sdk / script, copy)
         copy.chmod(0o755)  # the module cache keeps no executable bit
+
+
+def built_once(home: Path, build: Callable[[Path], None]) -> Path:
+    """Return a folder below the cache, built unless it is there; it is complete if it exists.
+
+    Args:
+        home: The folder. Its name has to change with what is built.
+        build: Builds into the empty folder that it gets, which is renamed afterwards.
+    """
+    if home.exists():
+        return home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with only_one(home.parent / f"{home.name}.lock"):
+        if home.exists():
+            return home
+        temporary = Path(tempfile.mkdtemp(prefix=f"{home.name}.building-", dir=home.parent))
+        try:
+            temporary.chmod(0o755)  # mkdtemp makes it private
+            build(temporary)
+            temporary.rename(home)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return home
 
 
 def build(target: Path) -> None:

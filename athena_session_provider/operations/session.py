@@ -380,29 +380,37 @@ class SessionOperations:
         dead = details.status.phase is Phase.DEAD
         if dead and after_end(props, props, session_id) is AfterEnd.RESTART:
             return None
-        if "work_group" not in outs:
+        is_new = "work_group" not in outs
+        if is_new:
             outs |= details.arguments
-        if outs.get("tags") and not dead:
-            outs["tags"] = self._tags(athena, details.work_group, session_id, outs["tags"])
+        if (is_new or outs.get("tags")) and not dead:
+            stored = None if is_new else outs["tags"]
+            outs["tags"] = self._tags(athena, details.work_group, session_id, stored)
         return session_id, outs | _outputs(athena, details.work_group, details.status)
 
     def _tags(
-        self, athena: Athena, work_group: str, session_id: str, stored: Mapping[str, str]
+        self, athena: Athena, work_group: str, session_id: str, stored: Mapping[str, str] | None
     ) -> dict[str, str]:
-        """Return the values that the stored tags have now.
+        """Return the values that the stored tags have now; all tags if None is stored yet.
 
-        Other tags may come from the work group, and are not the resource's.
+        Other tags than the stored ones may come from the work group, and are not the resource's.
         """
         arn = session_arn(athena, work_group, session_id)
         if arn is None:
-            return dict(stored)
+            return dict(stored or {})
         deadline = Deadline.after(CALL_SECONDS, self._host.clock())
         try:
             found = retry(lambda: athena.list_tags(arn), deadline)
         except AthenaSessionError as exc:
             self._host.warn("", f"Could not read the tags of session {session_id}. {exc}")
-            return dict(stored)
-        return {key: found[key] for key in stored if key in found and not is_own_tag(key)}
+            return dict(stored or {})
+        return {
+            key: value
+            for key, value in found.items()
+            if not is_own_tag(key)
+            and not key.startswith("aws:")
+            and (stored is None or key in stored)
+        }
 
     def update(
         self, session_id: str, olds: Mapping[str, Any], news: Mapping[str, Any]

@@ -51,6 +51,9 @@ class AthenaSessionError(Exception):
     outcome: str = ""
     """What became of the session that the failed operation had started; part of the text."""
 
+    left_running: str = ""
+    """Id of that session, if it could not be terminated."""
+
     def __str__(self) -> str:
         return f"{super().__str__()} {self.outcome}".strip()
 

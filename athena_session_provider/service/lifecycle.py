@@ -212,7 +212,8 @@ class SessionLifecycle:
             self._finish(status.session_id, attempt.request)
         except AthenaSessionError as exc:
             if started:
-                exc.outcome = self._give_up(started[-1], cleanup())
+                exc.outcome, ended = self._give_up(started[-1], cleanup())
+                exc.left_running = "" if ended else started[-1]
             elif _may_have_started(exc):
                 exc.outcome = SESSION_MAY_BE_RUNNING
             raise
@@ -503,26 +504,31 @@ class SessionLifecycle:
             self._progress(f"{status.state.value} for {now - began:.0f}s")
             self._deadline.sleep(poll_interval(now - began, shared=self._poller.shared))
 
-    def _give_up(self, session_id: str, deadline: Deadline | None) -> str:
-        """Terminate the session of a create that failed, and return the outcome in a sentence."""
+    def _give_up(self, session_id: str, deadline: Deadline | None) -> tuple[str, bool]:
+        """Terminate the session of a create that failed.
+
+        Returns:
+            The outcome in a sentence, and whether the session has ended or is about to.
+        """
         if deadline is None:
-            return SESSION_MAY_BE_RUNNING
+            return SESSION_MAY_BE_RUNNING, False
         cleanup = SessionLifecycle(self._athena, self._work_group, self._pollers, deadline)
         try:
             cleanup.terminate(session_id)
         except WaitTimeoutError as exc:
             if exc.state == SessionState.TERMINATING:
-                return f"Session {session_id} is being terminated."
+                return f"Session {session_id} is being terminated.", True
             failure = str(exc)
         except AthenaSessionError as exc:
             failure = str(exc)
         else:
-            return f"Session {session_id} was terminated."
-        return (
+            return f"Session {session_id} was terminated.", True
+        text = (
             f"Session {session_id} could not be terminated: {failure} End it with `aws athena "
             f"terminate-session --session-id {session_id} --region {self._athena.region}`, or run "
             "`pulumi up` again, which adopts it."
         )
+        return text, False
 
     # -- adopt ----------------------------------------------------------------------------------
 
