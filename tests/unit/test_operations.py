@@ -156,7 +156,7 @@ def test_a_session_that_cannot_be_checked_is_assumed_to_run(
 
 
 def test_a_changed_timeout_is_stored_and_used_by_delete(
-    athena: ScriptedAthena, host: FakeHost
+    athena: ScriptedAthena, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Delete is given the stored properties only."""
     session_id, outs = command(athena, host).create(properties())
@@ -166,7 +166,7 @@ def test_a_changed_timeout_is_stored_and_used_by_delete(
     stored = command(athena, host).update(session_id, outs, news)
     assert stored == outs | {"timeouts": {"delete": "30s"}}
     athena.scripts[session_id] = ["TERMINATING"]
-    athena.terminate_session = athena.calls.append  # type: ignore[method-assign]
+    monkeypatch.setattr(athena, "terminate_session", athena.calls.append)
     with pytest.raises(errors.WaitTimeoutError, match="after 30 seconds"):
         command(athena, host).delete(session_id, stored)
     with pytest.raises(errors.WaitTimeoutError, match="after 5 seconds"):
