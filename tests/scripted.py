@@ -1,4 +1,4 @@
-"""A clock that only tests move, and a service that answers as it is told."""
+"""A clock that only tests advance, and a service with scripted responses."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from athena_session_provider.service.errors import (
 from athena_session_provider.service.ownership import (
     CREATE_TAG,
     FINISHED,
+    STARTED,
     parse_mark,
     with_create_tag,
     without_own_tags,
@@ -204,15 +205,28 @@ class SessionLifecycle:
             started.append(session_id)
             on_started(session_id)
 
-        try:
+        def start(request: Mapping[str, Any]) -> tuple[_Attempt, SessionStatus]:
             with self._poller.waiting():
                 attempt, status = self._start(
                     identity, request, previous_token, remember, may_adopt
                 )
-                status = self.wait_until_ready(status)
+                return attempt, self.wait_until_ready(status)
+
+        tagged = with_create_tag(request) if self._arn("id") else request
+        try:
+            attempt, status = start(tagged)
+            try:
+                self._finish(status.session_id, attempt.request)
+            except ServiceError as exc:
+                # As it is tagged, a later command would take it for a leftover.
+                self._retry(lambda: self._athena.terminate_session(status.session_id))
+                self._warn(
+                    f"Session {status.session_id} is started again without tags, because its tag "
+                    f"{CREATE_TAG} cannot be changed. {exc}"
+                )
+                attempt, status = start(without_own_tags(request))
             if not status.engine_version or status.started_at is None:
                 status = self._retry(lambda: self._athena.get_session(status.session_id)).status
-            self._finish(status.session_id, attempt.request)
         except AthenaSessionError as exc:
             if started:
                 exc.outcome, ended = self._give_up(started[-1], cleanup())
@@ -235,8 +249,6 @@ class SessionLifecycle:
         may_adopt: Callable[[str], bool] | None,
     ) -> tuple[_Attempt, SessionStatus]:
         """Find the first generation with a live session, starting one if there is none."""
-        if self._arn("id"):
-            request = with_create_tag(request)
         used_up = generation_of(previous_token, identity, request)
         generation = 0 if used_up is None else used_up + 1
         outcomes: Counter[_Outcome] = Counter()
@@ -350,16 +362,9 @@ class SessionLifecycle:
 
     def _finish(self, session_id: str, request: Mapping[str, Any]) -> None:
         """Tag the session as one whose create has finished: it is never cleaned up from now on."""
-        if {tag["Key"] for tag in request.get("Tags", [])}.isdisjoint({CREATE_TAG}):
-            return
-        arn = self._arn(session_id)
-        try:
-            self._retry(lambda: self._athena.tag_resource(str(arn), {CREATE_TAG: FINISHED}))
-        except ServiceError as exc:
-            self._warn(
-                f"Session {session_id} could not be tagged as started, so a later command may take "
-                f"it for the leftover of an interrupted one. {exc}"
-            )
+        if any(tag["Key"] == CREATE_TAG for tag in request.get("Tags", [])):
+            arn = str(self._arn(session_id))
+            self._retry(lambda: self._athena.tag_resource(arn, {CREATE_TAG: FINISHED}))
 
     # -- wait -----------------------------------------------------------------------------------
 
@@ -572,11 +577,28 @@ class SessionLifecycle:
                 "Remove adopt_session_id to start a new one."
             )
             raise AdoptionError(message)
+        self._take_from_leftovers(details)
         with self._poller.waiting():
             ready = self.wait_until_ready(details.status)
         if ready is details.status:
             return details
         return self._retry(lambda: self._athena.get_session(session_id))
+
+    def _take_from_leftovers(self, details: SessionDetails) -> None:
+        """Keep the stack whose interrupted create started a session from ending it."""
+        mark = parse_mark(details.status.description)
+        session_id = details.status.session_id
+        arn = self._arn(session_id)
+        if mark is None or not mark.identity or arn is None:
+            return
+        try:
+            if self._retry(lambda: self._athena.list_tags(arn)).get(CREATE_TAG) == STARTED:
+                self._retry(lambda: self._athena.tag_resource(arn, {CREATE_TAG: FINISHED}))
+        except AccessDeniedError as exc:
+            self._warn(
+                f"If session {session_id} was left over from an interrupted create, the next "
+                f"command of that stack ends it. {exc}"
+            )
 
     def _status(self, session_id: str, since: float) -> SessionStatus:
         return self._retry(lambda: self._poller.wait_for_status(session_id, since, self._deadline))
