@@ -17,7 +17,7 @@ ARGS =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test test-oldest test-newest contract properties fault-matrix lint format types unit bench docs constraints clean
+.PHONY: help setup engine demo test test-oldest test-newest contract properties fault-matrix lint format types unit sdks bench docs dist constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -95,14 +95,21 @@ define core
 	  $(1)/bin/python -m pytest tests/engine/test_session.py tests/engine/test_host.py $(ARGS)
 endef
 
+sdks: setup ## write the TypeScript, Go and .NET SDKs of the plugin into build/sdks
+	@$(BIN)/python tools/language_tools.py sdks build/sdks && echo "SDKs: build/sdks"
+
 unit: setup ## run the fast tests, which need no Pulumi CLI
-	$(BIN)/python -m pytest -m "not engine" $(ARGS)
+	$(BIN)/python -m pytest -m "not engine and not docs" $(ARGS)
 
 bench: setup ## measure how long a `pulumi up` takes
 	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
 
 docs: setup ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: setup ## build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/python -m build
 
 constraints: ## resolve constraints.txt anew
 	@$(PYTHON) -m venv $(VENV)

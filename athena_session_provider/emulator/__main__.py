@@ -14,6 +14,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from .server import Emulator
 from .settings import options
+from .spark import find_spark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        emulator = Emulator(**given)
+        spark_python = given.pop("spark_python")
+        spark = None if spark_python == "none" else find_spark(spark_python)
+        emulator = Emulator(**given, spark=spark)
         emulator.start()
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: cannot start the emulator: {error}\n")
         return 1
     sys.stdout.write(f"Athena emulator ready at {emulator.url}\n")
+    sys.stdout.write(f"Spark Connect's certificate is {emulator.certificate}\n")
+    if spark and spark.missing:
+        sys.stdout.write(f"{spark.advice}\n")
     sys.stdout.flush()
     stopped.wait()
     emulator.stop()
@@ -59,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="0, the default, is any free one")
     parser.add_argument("--account-id", default=DEFAULT_ACCOUNT_ID, help="default: %(default)s")
+    parser.add_argument(
+        "--spark-python",
+        metavar="PATH",
+        help="a Python with PySpark 3.5, the jar of the Spark Connect server and Java, which\n"
+        "runs sessions; `none` for no Spark\n"
+        "default: that of .venv-spark beside this Python's environment, else this one",
+    )
     plain = parser.add_argument_group("settings", "Times are in seconds; `none` is no limit.")
     variants = parser.add_argument_group(
         "variants",

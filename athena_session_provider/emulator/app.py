@@ -32,6 +32,8 @@ from .models import Clock, Session, SessionStore
 from .records import Call, SessionRecord
 from .responses import Operations, Request
 from .scope import Scope
+from .spark import Spark
+from .spark_connect import Certificate, SparkConnect
 from .validation import service_model
 
 if TYPE_CHECKING:
@@ -74,15 +76,19 @@ class Credentials(NamedTuple):
 class EmulatorApp:
     """The emulated AWS account, as a WSGI application."""
 
-    def __init__(self, settings: Settings, account_id: str) -> None:
+    def __init__(self, settings: Settings, account_id: str, spark: Spark | None = None) -> None:
         service_model()  # read now: the first connections would each read it, all at once
         self._initial = settings
         self._account_id = account_id
+        self._spark = spark or Spark()
+        self._certificate: Certificate | None = None
+        self._certificate_lock = Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._calls_lock = Lock()
         self._controls: dict[str, Callable[..., Any]] = {
             "advance": self._advance,
             "calls": self._list_calls,
+            "certificate": lambda: self._trusted().path,
             "clear-calls": self._clear_calls,
             "clear-faults": self._clear_faults,
             "faults": self._list_faults,
@@ -96,23 +102,41 @@ class EmulatorApp:
         self.stopping = Event()
         self.url = ""
         self._calculations: CalculationStore | None = None
+        self._spark_connect: SparkConnect | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: sessions, calls, faults, settings, and all of moto."""
-        self.close()
+        self._end_processes()
         BackendDict.reset()
         self._clock = Clock()
         self._sessions = SessionStore(self._clock, self._initial)
-        self._calculations = CalculationStore(self._sessions, lambda: self.url)
-        self._operations = Operations(self._sessions, self._calculations)
+        self._calculations = CalculationStore(self._sessions, lambda: self.url, self._spark)
+        self._spark_connect = SparkConnect(
+            self._sessions, self._spark, self._trusted, lambda: self.url
+        )
+        self._operations = Operations(self._sessions, self._calculations, self._spark_connect)
         self._faults = FaultPlan()
         self._calls: list[dict[str, Any]] = []
 
     def close(self) -> None:
-        """End the processes that calculations run in."""
+        """End the processes that sessions run in."""
+        self._end_processes()
+        if self._certificate:
+            self._certificate.remove()
+
+    def _end_processes(self) -> None:
         if self._calculations:
             self._calculations.close()
+        if self._spark_connect:
+            self._spark_connect.close()
+
+    def _trusted(self) -> Certificate:
+        """Return the certificate of the port for Spark Connect, which stays over a reset."""
+        with self._certificate_lock:
+            if self._certificate is None:
+                self._certificate = Certificate()
+            return self._certificate
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

@@ -2,9 +2,9 @@
 
 Each session has a Python interpreter of its own, which is a process: it starts with
 the first calculation, keeps its state from one to the next, and is killed with the
-session. `spark` is a local SparkSession where pyspark is installed.
+session. `spark` is a local SparkSession where the interpreter has PySpark (see spark.py).
 
-It runs the code that it is given, with the rights of whoever started the emulator.
+It runs the code that it is given, with the rights of the user who started the emulator.
 That is why the emulator listens on loopback only. The credentials and endpoints of
 AWS in the code's environment are those of the emulator, so that code which opens a
 client of its own reaches the emulator and not an account.
@@ -19,7 +19,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from .models import Session, SessionStore
     from .scope import Scope
+    from .spark import Spark
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELED")
 RESULT_TYPE = "application/vnd.aws.athena.v1+json"
@@ -74,14 +74,14 @@ class Calculation:
 class Interpreter:
     """The process of one session."""
 
-    def __init__(self, session: Session, endpoint_url: str) -> None:
+    def __init__(self, session: Session, endpoint_url: str, spark: Spark) -> None:
         self._folder = tempfile.mkdtemp(prefix="athena-session-")
         self._process = subprocess.Popen(  # noqa: S603 - our own script
-            [sys.executable, str(_WORKER)],
+            [spark.python, str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=self._folder,
-            env=_environment(endpoint_url, session.scope.region),
+            env=spark.environment(endpoint_url, session.scope.region),
             encoding="utf-8",
             # A group of its own, so that Spark's processes end with it.
             start_new_session=True,
@@ -138,10 +138,13 @@ class Interpreter:
 class CalculationStore:
     """All calculations. Guard every use with the lock of the sessions."""
 
-    def __init__(self, sessions: SessionStore, endpoint_url: Callable[[], str]) -> None:
+    def __init__(
+        self, sessions: SessionStore, endpoint_url: Callable[[], str], spark: Spark
+    ) -> None:
         self.tokens = TokenTable()
         self._sessions = sessions
         self._endpoint_url = endpoint_url
+        self._spark = spark
         self._calculations: dict[str, Calculation] = {}
         self._interpreters: dict[str, Interpreter] = {}
         self._numbers = itertools.count(1)
@@ -174,7 +177,7 @@ class CalculationStore:
         self._calculations[calculation.calculation_id] = calculation
         interpreter = self._interpreters.get(session.session_id)
         if interpreter is None:
-            interpreter = Interpreter(session, self._endpoint_url())
+            interpreter = Interpreter(session, self._endpoint_url(), self._spark)
             self._interpreters[session.session_id] = interpreter
             session.on_end = lambda: self._end(session)
         session.enter(now, "BUSY", None)
@@ -345,20 +348,3 @@ def _code_block(parameters: Mapping[str, Any]) -> str:
             "Either CodeBlock or CalculationConfiguration.CodeBlock is required, but not both"
         )
     return str(old if new is None else new)
-
-
-def _environment(endpoint_url: str, region: str) -> dict[str, str]:
-    """Return an environment in which a client of AWS reaches the emulator alone."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-    return {
-        **own,
-        "AWS_ACCESS_KEY_ID": "emulator",
-        "AWS_SECRET_ACCESS_KEY": "emulator",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONIOENCODING": "utf-8",
-        "PYSPARK_PYTHON": sys.executable,
-    }

@@ -16,11 +16,11 @@ _TIMEOUT_SECONDS = 30.0
 
 
 class EmulatorError(Exception):
-    """The emulator refused what it was told."""
+    """The emulator refused a command."""
 
 
 class EmulatorClient:
-    """What a test can ask of an emulator and tell it."""
+    """Controls an emulator from a test, and reads its records."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,6 +36,11 @@ class EmulatorClient:
     def clear_calls(self) -> None:
         """Forget the calls so far."""
         self._post("clear-calls")
+
+    @property
+    def certificate(self) -> str:
+        """The file that a Spark Connect client trusts, as GRPC_DEFAULT_SSL_ROOTS_FILE_PATH."""
+        return str(self._post("certificate"))
 
     def sessions(self) -> list[SessionRecord]:
         """Return every session there ever was, oldest first."""

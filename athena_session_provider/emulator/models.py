@@ -43,8 +43,6 @@ INACTIVE_STATES = ("TERMINATING", "TERMINATED", "FAILED")
 END_STATES = ("TERMINATED", "FAILED", "DEGRADED")
 
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
-ENDPOINT_TOKEN_SECONDS = 1800.0
-"""sagemaker-studio 1.1.35 (`athena/interceptors.py`): valid for ~30 minutes."""
 DEFAULT_MAX_CONCURRENT_DPUS = 20
 """The console's default (User Guide, notebooks-spark-getting-started)."""
 ON_DEMAND_DPUS_OF_A_SESSION = 2
@@ -111,6 +109,8 @@ class Session:
     modified_at: float = 0.0
     ended_at: float | None = None
     idle_since: float | None = None
+    was_idle_since: float | None = None
+    """When it was IDLE the last time, whatever it is now."""
     endpoint_asked: bool = False
     planned: list[Transition] = field(default_factory=list)
     on_end: Callable[[], None] | None = None
@@ -157,6 +157,7 @@ class Session:
         self.state_change_reason = reason
         self.modified_at = at
         self.idle_since = at if state == "IDLE" else None
+        self.was_idle_since = self.idle_since or self.was_idle_since
         if state in END_STATES:
             self.ended_at = at
         if state == "IDLE" or (state == "CREATED" and not self.planned):
@@ -341,8 +342,8 @@ class SessionStore:
         )
         return page(found, [name, state], parameters)
 
-    def endpoint(self, session: Session) -> dict[str, Any]:
-        """Return a Spark Connect endpoint with a token that was never given before."""
+    def endpoint(self, session: Session, url: str) -> dict[str, Any]:
+        """Return a Spark Connect endpoint at a URL, with a token that was never given before."""
         if not session.is_spark_35:
             engine = session.work_group.engine_version
             raise InvalidRequestError(
@@ -351,19 +352,14 @@ class SessionStore:
         if session.state not in CONNECTABLE_STATES:
             state = "STOPPED" if session.state in INACTIVE_STATES else session.state
             raise InvalidRequestError(messages.NO_ENDPOINT.format(state=state))
-        answer = {
-            # Without a port, which Amazon's own clients append.
-            "EndpointUrl": (
-                f"https://{session.session_id}.athena-spark.{session.scope.region}.emulator.invalid"
-            ),
-        }
+        answer = {"EndpointUrl": url}
         asked_before, session.endpoint_asked = session.endpoint_asked, True
         if self.settings.endpoint_without_token == "at-first" and not asked_before:  # noqa: S105
             return answer
         return {
             **answer,
             "AuthToken": secrets.token_urlsafe(48),
-            "AuthTokenExpirationTime": self.clock.now() + ENDPOINT_TOKEN_SECONDS,
+            "AuthTokenExpirationTime": self.clock.now() + self.settings.endpoint_token_seconds,
         }
 
     def _check_limits(self, new: Session) -> None:

@@ -13,12 +13,14 @@ from . import messages, workgroups
 from .calculations import FINAL_STATES, Calculation, CalculationStore
 from .errors import InvalidRequestError, ServiceError, access_denied, not_found
 from .models import INACTIVE_STATES, SPARK_3, Session, SessionStore, check_tag_count
+from .spark_connect import SparkServerError
 from .validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .scope import Scope
+    from .spark_connect import SparkConnect
 
 _ARN = re.compile(
     r"arn:[^:]+:athena:(?P<region>[^:]*):(?P<account>[^:]*)"
@@ -37,6 +39,8 @@ class Request:
     """The reason to let the session that this request starts end FAILED."""
     created_session: bool = field(default=False, init=False)
     session_id: str | None = field(default=None, init=False)
+    before_answer: Callable[[], None] | None = field(default=None, init=False)
+    """What the answer has to wait for, outside of the lock of the sessions."""
 
 
 class _Tags(Protocol):
@@ -48,8 +52,11 @@ class _Tags(Protocol):
 class Operations:
     """Everything the emulator answers itself, by the name of the operation."""
 
-    def __init__(self, sessions: SessionStore, calculations: CalculationStore) -> None:
+    def __init__(
+        self, sessions: SessionStore, calculations: CalculationStore, spark_connect: SparkConnect
+    ) -> None:
         self._sessions = sessions
+        self._spark_connect = spark_connect
         self._calculations = calculations
         self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
             "StartSession": self._start_session,
@@ -88,7 +95,10 @@ class Operations:
         if message := validate(request.operation, request.parameters):
             raise InvalidRequestError(message)
         with self._sessions.lock:
-            return self._handlers[request.operation](request)
+            answer = self._handlers[request.operation](request)
+        if request.before_answer:
+            request.before_answer()
+        return answer
 
     # Sessions
 
@@ -146,7 +156,7 @@ class Operations:
                     "SessionIdleTimeoutInMinutes": session.idle_timeout_minutes,
                 }
             ),
-            "Status": _status(session),
+            "Status": self._status(session),
             "Statistics": {
                 "DpuExecutionInMillis": session.dpu_milliseconds(self._sessions.clock.now())
             },
@@ -163,15 +173,26 @@ class Operations:
 
     def _get_session_status(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
-        return {"SessionId": session.session_id, "Status": _status(session)}
+        return {"SessionId": session.session_id, "Status": self._status(session)}
 
     def _get_session_endpoint(self, request: Request) -> dict[str, Any]:
-        return self._sessions.endpoint(self._session(request))
+        session = self._session(request)
+        answer = self._sessions.endpoint(session, self._spark_connect.url())
+        self._spark_connect.admit(session, answer)
+        request.before_answer = lambda: self._wait_for_server(session)
+        return answer
+
+    def _wait_for_server(self, session: Session) -> None:
+        try:
+            self._spark_connect.wait(session)
+        except SparkServerError as error:
+            text = f"Session {session.session_id} has no endpoint: {error}"
+            raise InvalidRequestError(text) from error
 
     def _list_sessions(self, request: Request) -> dict[str, Any]:
         workgroups.get(request.scope, request.parameters["WorkGroup"])
         page, token = self._sessions.page(request.scope, request.parameters)
-        return _present({"Sessions": [_summary(item) for item in page], "NextToken": token})
+        return _present({"Sessions": [self._summary(item) for item in page], "NextToken": token})
 
     def _terminate_session(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
@@ -194,6 +215,35 @@ class Operations:
             action = f"athena:{request.operation}"
             raise access_denied(scope, action, "*", sessions.settings.access_denied_text)
         raise sessions.unknown("Session", session_id)
+
+    def _status(self, session: Session) -> dict[str, Any]:
+        kept = self._sessions.settings.idle_since_of_ended == "kept"
+        was_idle = kept and session.state in INACTIVE_STATES
+        return _present(
+            {
+                "StartDateTime": session.started_at,
+                "LastModifiedDateTime": session.modified_at,
+                "EndDateTime": session.ended_at,
+                "IdleSinceDateTime": session.was_idle_since if was_idle else session.idle_since,
+                "State": session.state,
+                "StateChangeReason": session.state_change_reason,
+            }
+        )
+
+    def _summary(self, session: Session) -> dict[str, Any]:
+        engine = session.work_group.engine_version
+        return _present(
+            {
+                "SessionId": session.session_id,
+                "Description": session.parameters.get("Description"),
+                "EngineVersion": {
+                    "SelectedEngineVersion": engine,
+                    "EffectiveEngineVersion": engine,
+                },
+                "NotebookVersion": session.parameters.get("NotebookVersion"),
+                "Status": self._status(session),
+            }
+        )
 
     # Calculations
 
@@ -350,19 +400,6 @@ class _SessionTags:
         self._session.tags = dict(tags)
 
 
-def _status(session: Session) -> dict[str, Any]:
-    return _present(
-        {
-            "StartDateTime": session.started_at,
-            "LastModifiedDateTime": session.modified_at,
-            "EndDateTime": session.ended_at,
-            "IdleSinceDateTime": session.idle_since,
-            "State": session.state,
-            "StateChangeReason": session.state_change_reason,
-        }
-    )
-
-
 def _calculation_status(calculation: Calculation) -> dict[str, Any]:
     return _present(
         {
@@ -370,22 +407,6 @@ def _calculation_status(calculation: Calculation) -> dict[str, Any]:
             "CompletionDateTime": calculation.completed_at,
             "State": calculation.state,
             "StateChangeReason": calculation.reason,
-        }
-    )
-
-
-def _summary(session: Session) -> dict[str, Any]:
-    engine = session.work_group.engine_version
-    return _present(
-        {
-            "SessionId": session.session_id,
-            "Description": session.parameters.get("Description"),
-            "EngineVersion": {
-                "SelectedEngineVersion": engine,
-                "EffectiveEngineVersion": engine,
-            },
-            "NotebookVersion": session.parameters.get("NotebookVersion"),
-            "Status": _status(session),
         }
     )
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .spark import Spark
+
 LOOPBACK = "127.0.0.1"
 """The only address it binds to: the emulator checks no credentials."""
 _BACKLOG = 1024
@@ -154,6 +156,7 @@ class Emulator(EmulatorClient):
         settings: How the service behaves, until `update_settings` or `reset`.
         port: The TCP port on loopback; 0, the default, is any free one.
         account_id: The account of all credentials that moto has not given out.
+        spark: What sessions run on; None, the default, is no Spark: `find_spark()` finds one.
         changes: Settings by name, over those of `settings`.
 
     Raises:
@@ -168,11 +171,13 @@ class Emulator(EmulatorClient):
         *,
         port: int = 0,
         account_id: str = DEFAULT_ACCOUNT_ID,
+        spark: Spark | None = None,
         **changes: Any,
     ) -> None:
         super().__init__("")
         self._port = port
         self._account_id = account_id
+        self._spark = spark
         self._settings = (settings or Settings()).changed(changes)
         self._app: EmulatorApp | None = None
         self._server: _Server | None = None
@@ -186,7 +191,7 @@ class Emulator(EmulatorClient):
         if not self._running.acquire(blocking=False):
             raise RuntimeError("an Emulator already runs in this process")
         try:
-            self._app = EmulatorApp(self._settings, self._account_id)
+            self._app = EmulatorApp(self._settings, self._account_id, self._spark)
             self._server = _Server(self._port, self._app)
         except BaseException:
             self._running.release()

@@ -48,6 +48,11 @@ class Settings:
     start_burst: int = _plain(1, "StartSession calls that may come at once where there is a rate")
     max_sessions: int | None = _plain(None, "live sessions per account and region")
     no_capacity: bool = _plain(default=False, about="refuse StartSession for want of capacity")
+    endpoint_token_seconds: float = _plain(
+        1800.0,
+        "how long a token of GetSessionEndpoint is valid",
+        "sagemaker-studio 1.1.35 (athena/interceptors.py): ~30 minutes",
+    )
     engine_3_account_dpus: int | None = _plain(
         160,
         "DPUs of all live sessions of engine 3 per account and region: the sum of "
@@ -156,6 +161,11 @@ class Settings:
             "few": "no SessionConfiguration and no Statistics",
         },
         "API model: all members are optional; which of them are there, " + _NO_SOURCE,
+    )
+    idle_since_of_ended: str = _variant(
+        "IdleSinceDateTime of a session that has ended",
+        {"absent": "", "kept": ""},
+        "API Reference, SessionStatus: can be empty if the session is not currently idle",
     )
     degraded_sessions: str = _variant(
         "whether ListSessions shows a DEGRADED session without being asked for that state",

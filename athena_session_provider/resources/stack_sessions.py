@@ -18,6 +18,7 @@ from pulumi.dynamic import Resource
 from pulumi.output import Unknown
 
 from athena_session_provider.provider import StackSessionsProvider
+from athena_session_provider.resources.workgroup_names import WORK_GROUP_NAME
 from athena_session_provider.service.values import leaves
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def identity_for(
     def identity(known: list[Any]) -> Any:
         if any(isinstance(leaf, Unknown) for leaf in leaves(known)):
             return Unknown()  # type: ignore[no-untyped-call]
-        if not isinstance(known[0], str) or not known[0]:
+        if not isinstance(known[0], str) or not WORK_GROUP_NAME.fullmatch(known[0]):
             # The check of the session refuses it, and says why.
             return ""
         key = f"{NAME}-{known[0]}" + (f"-{_hash(known[1])}" if known[1] else "")

@@ -68,9 +68,16 @@ class SessionEndpoint:
     """What GetSessionEndpoint returns: where a session's Spark Connect server is."""
 
     url: str
+    """``EndpointUrl``; empty where the service did not give it yet."""
     token: str = field(repr=False)
-    """Empty if the service has not made the token yet."""
+    """``AuthToken``; empty where the service did not give it yet."""
     expires_at: dt.datetime | None
+    """``AuthTokenExpirationTime``; None where the service did not give it yet."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a client can connect: the service gave both the address and a token."""
+        return bool(self.url and self.token)
 
 
 class Athena(Protocol):

@@ -166,16 +166,17 @@ class BotoAthena:
         return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])}
 
     def get_session_endpoint(self, session_id: str) -> SessionEndpoint:
-        """GetSessionEndpoint, of the engine 3.5 alone. Not for the provider: it holds no token."""
+        """GetSessionEndpoint; only sessions of engine 3.5 have one."""
         answer = self._call("GetSessionEndpoint", f"session {session_id}", SessionId=session_id)
+        # The model requires every member, but a session that has just started may lack its token.
         return SessionEndpoint(
-            answer.get("EndpointUrl", ""),
-            answer.get("AuthToken", ""),
-            answer.get("AuthTokenExpirationTime"),
+            url=answer.get("EndpointUrl", ""),
+            token=answer.get("AuthToken", ""),
+            expires_at=answer.get("AuthTokenExpirationTime"),
         )
 
     def _runs_spark(self, work_group: str) -> bool | None:
-        """Ask what kind of work group refused a session; None where that cannot be told."""
+        """Return whether a work group runs Spark; None if it cannot be determined."""
         try:
             answer = self._call("GetWorkGroup", f"work group {work_group}", WorkGroup=work_group)
         except errors.AthenaSessionError:
@@ -209,7 +210,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_athena(settings: AwsSettings) -> BotoAthena:
-    """Give the one client of these settings that all threads of the process share.
+    """Return the client of these settings, which all threads of the process share.
 
     Raises ConfigurationError.
     """

@@ -26,6 +26,10 @@
     ├── SessionDiedError             the session ended while it was waited for
     ├── AdoptionError                the session to take over cannot be taken over
     ├── WorkGroupInUseError          a work group or its bucket is still in use
+    ├── SparkConnectError            a Spark Connect client cannot work with a session
+    │   ├── SparkClientError         PySpark is missing, or has a version that does not fit
+    │   ├── SessionEndedError
+    │   └── EndpointRefusedError     the session's endpoint cannot be reached or refuses
     ├── WaitTimeoutError
     └── CancelledError               the engine asked us to stop
 
@@ -43,7 +47,10 @@ class AthenaSessionError(Exception):
     """Base of the family; its text is meant to be shown as it is, without a traceback."""
 
     outcome: str = ""
-    """What became of the session that the failed operation had started; part of the text."""
+    """Whether the session that the failed operation had started has ended; part of the text."""
+
+    left_running: str = ""
+    """Id of that session, if it could not be terminated."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} {self.outcome}".strip()
@@ -273,6 +280,46 @@ class AdoptionError(AthenaSessionError):
 
 class WorkGroupInUseError(AthenaSessionError):
     """A work group has live sessions, or its bucket has objects, that were not to be deleted."""
+
+
+class SparkConnectError(AthenaSessionError):
+    """A Spark Connect client cannot work with a session."""
+
+
+class SparkClientError(SparkConnectError):
+    """PySpark is missing, or its version or Python's does not fit the server's."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem}. Sessions of `Apache Spark version 3.5` need a client of the same version: "
+            "run `pip install 'pyspark[connect]==3.5.6' 'numpy<2' 'pandas<3'` in a virtual "
+            "environment of Python 3.10 or 3.11."
+        )
+
+
+class SessionEndedError(SparkConnectError):
+    """The session of a Spark Connect client has ended."""
+
+    def __init__(self, session_id: str, *, region: str, state: str, reason: str) -> None:
+        self.session_id = session_id
+        self.state = state
+        self.reason = reason
+        super().__init__(
+            f"Session {session_id} in region {region} has ended, it is {state}: "
+            f"{reason or 'the service gave no reason'}. Run `pulumi up` to start a new session, "
+            "and connect to the id that the stack has then."
+        )
+
+
+class EndpointRefusedError(SparkConnectError):
+    """A session's endpoint has no usable address, cannot be reached or refuses its client."""
+
+    def __init__(self, session_id: str, *, region: str, problem: str, remedy: str) -> None:
+        self.session_id = session_id
+        super().__init__(
+            f"The Spark Connect endpoint of session {session_id} in region {region} {problem}. "
+            f"{remedy}"
+        )
 
 
 class WaitTimeoutError(AthenaSessionError):

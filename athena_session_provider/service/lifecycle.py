@@ -60,7 +60,10 @@ NEW_SESSION_SECONDS = 3.0
 """How long a session id that StartSession returned may be unknown to GetSessionStatus."""
 
 ENDPOINT_SECONDS = 180.0
-"""How long GetSessionEndpoint may take to return a token (dbt-adapters waits as long)."""
+"""How long GetSessionEndpoint of a CREATED session may take to return a token.
+
+dbt-adapters waits as long.
+"""
 
 DEAD_STARTS = 5
 """How many sessions that a create itself started may be dead when it asks for their state.
@@ -175,7 +178,7 @@ class SessionLifecycle:
         previous_token: str = "",
         cleanup: Callable[[], Deadline | None],
         on_started: Callable[[str], None] = ignore,
-        may_adopt: Callable[[str], bool] = lambda _session_id: True,
+        may_adopt: Callable[[str], bool] | None = None,
     ) -> Created:
         """Start a session and wait until it is ready. On failure, terminate it.
 
@@ -187,8 +190,8 @@ class SessionLifecycle:
             cleanup: Returns the deadline for terminating the session of a create that failed, or
                 None if another process may have adopted the session already.
             on_started: Receives each session id as soon as StartSession returns it.
-            may_adopt: Returns whether a session that StartSession returned may become the
-                resource's. One that may not is left as it is.
+            may_adopt: Returns whether a session that an earlier create started may become the
+                resource's; it is left as it is otherwise. None if every such session may.
 
         Returns:
             The session, in a state that its users can rely on.
@@ -214,7 +217,7 @@ class SessionLifecycle:
             attempt, status = start(tagged)
             try:
                 self._finish(status.session_id, attempt.request)
-            except AccessDeniedError as exc:
+            except ServiceError as exc:
                 # As it is tagged, a later command would take it for a leftover.
                 self._retry(lambda: self._athena.terminate_session(status.session_id))
                 self._warn(
@@ -226,7 +229,8 @@ class SessionLifecycle:
                 status = self._retry(lambda: self._athena.get_session(status.session_id)).status
         except AthenaSessionError as exc:
             if started:
-                exc.outcome = self._give_up(started[-1], cleanup())
+                exc.outcome, ended = self._give_up(started[-1], cleanup())
+                exc.left_running = "" if ended else started[-1]
             elif _may_have_started(exc):
                 exc.outcome = SESSION_MAY_BE_RUNNING
             raise
@@ -242,7 +246,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         previous_token: str,
         on_started: Callable[[str], None],
-        may_adopt: Callable[[str], bool],
+        may_adopt: Callable[[str], bool] | None,
     ) -> tuple[_Attempt, SessionStatus]:
         """Find the first generation with a live session, starting one if there is none."""
         used_up = generation_of(previous_token, identity, request)
@@ -268,7 +272,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         generation: int,
         on_started: Callable[[str], None],
-        may_adopt: Callable[[str], bool],
+        may_adopt: Callable[[str], bool] | None,
     ) -> _Attempt:
         token = client_request_token(identity, request, generation)
         began = self._deadline.clock.monotonic()
@@ -276,15 +280,19 @@ class SessionLifecycle:
             started, token, request = self._start_session(identity, request, generation, token)
         except TokenReusedError:
             live = self._marked_like(request)
-            if live is None or not may_adopt(live.session_id):
+            if live is None or not (may_adopt is None or may_adopt(live.session_id)):
                 return _Attempt(_Outcome.USED_UP, token, request)
             on_started(live.session_id)
             return _Attempt(_Outcome.ALIVE, token, request, live.session_id, live)
-        if not may_adopt(started.session_id):
-            return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
-        on_started(started.session_id)
+        if may_adopt is None:
+            on_started(started.session_id)
         took = dt.timedelta(seconds=self._deadline.clock.monotonic() - began)
         status = self._status_of_new(started.session_id)
+        ours = status is None or _started_just_now(status, started, took)
+        if may_adopt is not None:
+            if not ours and not may_adopt(started.session_id):
+                return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
+            on_started(started.session_id)
         if status is None:
             # If the service does know it after all, it must not run.
             with contextlib.suppress(SessionNotFoundError):
@@ -295,7 +303,6 @@ class SessionLifecycle:
         if status.state is SessionState.DEGRADED:
             # Unusable, and still paid for.
             self._retry(lambda: self._athena.terminate_session(started.session_id))
-        ours = _started_just_now(status, started, took)
         outcome = _Outcome.DEAD_START if ours else _Outcome.USED_UP
         return _Attempt(outcome, token, request, started.session_id, status)
 
@@ -380,7 +387,7 @@ class SessionLifecycle:
             CancelledError: The command was cancelled.
         """
         began = self._deadline.clock.monotonic()
-        endpoint_by = Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+        endpoint_by: Deadline | None = None
         failure = ""
         while True:
             if status.phase is Phase.DEAD:
@@ -390,7 +397,9 @@ class SessionLifecycle:
             if obstacle is None:
                 return status
             given_up = self._deadline.passed()
-            if status.phase is Phase.READY and (given_up or endpoint_by.passed()):
+            if status.phase is Phase.READY:
+                endpoint_by = endpoint_by or Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+            if endpoint_by and (given_up or endpoint_by.passed()):
                 self._warn(
                     f"Session {status.session_id} is {status.state}, but clients cannot connect to "
                     f"it yet: {obstacle}"
@@ -401,17 +410,19 @@ class SessionLifecycle:
             waited = self._deadline.clock.monotonic() - began
             self._progress(f"{status.state.value} for {waited:.0f}s")
             self._deadline.sleep(poll_interval(waited, shared=self._poller.shared))
-            try:
-                found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
-            except AthenaSessionError as exc:
-                if not is_transient(exc):
-                    raise
-                failure = str(exc)
-            else:
-                failure = ""
-                if found is not None:
-                    engine_version = found.engine_version or status.engine_version
-                    status = replace(found, engine_version=engine_version)
+            status, failure = self._polled(status, began)
+
+    def _polled(self, status: SessionStatus, began: float) -> tuple[SessionStatus, str]:
+        """Return the status now; the last one, and why, if it cannot be determined."""
+        try:
+            found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
+        except AthenaSessionError as exc:
+            if not is_transient(exc):
+                raise
+            return status, str(exc)
+        if found is None:
+            return status, ""
+        return replace(found, engine_version=found.engine_version or status.engine_version), ""
 
     def _with_engine(self, status: SessionStatus) -> SessionStatus:
         """Return the status with the session's engine, which decides what CREATED means."""
@@ -508,26 +519,31 @@ class SessionLifecycle:
             self._progress(f"{status.state.value} for {now - began:.0f}s")
             self._deadline.sleep(poll_interval(now - began, shared=self._poller.shared))
 
-    def _give_up(self, session_id: str, deadline: Deadline | None) -> str:
-        """Terminate the session of a create that failed, and return the outcome in a sentence."""
+    def _give_up(self, session_id: str, deadline: Deadline | None) -> tuple[str, bool]:
+        """Terminate the session of a create that failed.
+
+        Returns:
+            The outcome in a sentence, and whether the session has ended or is about to.
+        """
         if deadline is None:
-            return SESSION_MAY_BE_RUNNING
+            return SESSION_MAY_BE_RUNNING, False
         cleanup = SessionLifecycle(self._athena, self._work_group, self._pollers, deadline)
         try:
             cleanup.terminate(session_id)
         except WaitTimeoutError as exc:
             if exc.state == SessionState.TERMINATING:
-                return f"Session {session_id} is being terminated."
+                return f"Session {session_id} is being terminated.", True
             failure = str(exc)
         except AthenaSessionError as exc:
             failure = str(exc)
         else:
-            return f"Session {session_id} was terminated."
-        return (
+            return f"Session {session_id} was terminated.", True
+        text = (
             f"Session {session_id} could not be terminated: {failure} End it with `aws athena "
             f"terminate-session --session-id {session_id} --region {self._athena.region}`, or run "
             "`pulumi up` again, which adopts it."
         )
+        return text, False
 
     # -- adopt ----------------------------------------------------------------------------------
 

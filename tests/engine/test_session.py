@@ -81,9 +81,9 @@ Session("session", work_group="bad!", engine_configuration={"max_concurrent_dpus
     output = stack.fail("preview").output
     assert "property work_group value {bad!} has a problem: has to match" in output
     assert "engine_configuration.max_concurrent_dpus" in output
-    assert "is 1, and has to be a whole number from 2 to 5000" in output
+    assert "is 1, and must be a whole number from 2 to 5000" in output
     assert "engine_configuration.dpus" in output
-    assert "is 481, and has to be a whole number from 1 to 480" in output
+    assert "is 481, and must be a whole number from 1 to 480" in output
     assert "has 1025 characters, and may have from 1 to 1024" in output
     assert "Traceback" not in output
     assert emulator.calls("StartSession") == []

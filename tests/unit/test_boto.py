@@ -203,6 +203,23 @@ def test_faults(
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize("missing", ["EndpointUrl", "AuthToken", "AuthTokenExpirationTime"])
+def test_an_endpoint_may_come_without_some_members(
+    athena: BotoAthena, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """The model requires every member; a client can connect with an address and a token."""
+    answer = {
+        "EndpointUrl": "https://a.example",
+        "AuthToken": "secret",
+        "AuthTokenExpirationTime": dt.datetime.now(dt.timezone.utc),
+    }
+    del answer[missing]
+    monkeypatch.setattr(athena, "_call", lambda *_, **__: answer)
+    endpoint = athena.get_session_endpoint("s")
+    assert endpoint.ready is (missing == "AuthTokenExpirationTime")
+    assert "secret" not in repr(endpoint)
+
+
 def test_an_endpoint_that_is_not_there(emulator: Emulator) -> None:
     """Nothing was sent, so nothing can have been done."""
     athena = client_of(emulator, endpoints=(("athena", "http://127.0.0.1:9"),))

@@ -1,0 +1,363 @@
+"""Sessions of engine 3.5 on real Spark Connect servers, with the unmodified PySpark client."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import grpc
+import pytest
+from pulumi_stack import PulumiStack, wait_until
+from spark_client import (
+    CONNECT,
+    athena_client,
+    descendants,
+    finished,
+    jvm_of,
+    listening,
+    processes,
+    read_line,
+    run_client,
+    start_client,
+    start_session,
+    tree_of,
+)
+
+from athena_session_provider.emulator import Emulator, EmulatorClient
+from athena_session_provider.emulator.spark import find_spark
+from athena_session_provider.emulator.spark_connect import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The addresses 127.0.0.1, ::1 and ::ffff:127.0.0.1 as Linux writes them.
+LOOPBACK = {
+    "0100007F",
+    "00000000000000000000000001000000",
+    "0000000000000000FFFF00000100007F",
+}
+
+PROGRAM = """
+import pulumi
+from athena_session_provider import Session
+
+session = Session(
+    "session",
+    work_group="spark-35",
+    engine_configuration={
+        "classifications": [
+            {"name": "spark-defaults", "properties": {"spark.sql.shuffle.partitions": "3"}}
+        ]
+    },
+)
+pulumi.export("session_id", session.session_id)
+"""
+
+WORK = (
+    CONNECT
+    + """
+import pandas as pd
+from pyspark.sql.functions import col, pandas_udf, udf
+
+say(spark.range(10).count())
+say(spark.sql("select 1 as a, 'x' as b").toPandas().values.tolist())
+frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "y"]})
+say(sorted(spark.createDataFrame(frame).groupBy("b").sum("a").toPandas().values.tolist()))
+plus = udf(lambda x: x + 1, "long")
+say([row[0] for row in spark.range(3).select(plus(col("id"))).collect()])
+
+@pandas_udf("long")
+def twice(series: pd.Series) -> pd.Series:
+    return series * 2
+
+say([row[0] for row in spark.range(3).select(twice(col("id"))).collect()])
+spark.range(5).write.saveAsTable("numbers")
+say(spark.table("numbers").count())
+try:
+    spark.table("nowhere").collect()
+except Exception as error:
+    say(type(error).__name__)
+say(remote_spark(session_id, **arguments) is spark)
+say(spark.conf.get("spark.sql.shuffle.partitions"))
+token = spark.client._channel._interceptor._tokens.token()
+say(token in repr(spark.client._builder.__dict__), len(token) > 32)
+spark.stop()
+again = remote_spark(session_id, **arguments)
+say(again is spark, again.range(2).count())
+"""
+)
+WORKED = [
+    "10",
+    "[[1, 'x']]",
+    "[['x', 1], ['y', 5]]",
+    "[1, 2, 3]",
+    "[0, 2, 4]",
+    "5",
+    "AnalysisException",
+    "True",
+    "3",
+    "False True",
+    "False 2",
+]
+
+NAP = """
+from pyspark.sql.functions import col, udf
+nap = udf(lambda x: (__import__("time").sleep({seconds}), x)[1], "long")
+"""
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    """An emulator with Spark, for all tests of this module: each session has a JVM of its own."""
+    spark = find_spark()
+    assert not spark.missing, f"run `make spark`, or the tests by `make test`: {spark.missing}"
+    with Emulator(
+        start_seconds=0.0, terminate_seconds=0.0, on_demand_dpus=None, spark=spark
+    ) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(emulator: Emulator) -> Iterator[None]:
+    """End the sessions of a test, and with them their processes."""
+    yield
+    athena = athena_client(emulator)
+    for session in emulator.live_sessions():
+        athena.terminate_session(SessionId=session.session_id)
+    emulator.update_settings(endpoint_token_seconds=1800.0)
+
+
+def endpoint_of(emulator: Emulator, session_id: str) -> tuple[str, str]:
+    """Return the address and a token of a session."""
+    answer = athena_client(emulator).get_session_endpoint(SessionId=session_id)
+    return answer["EndpointUrl"].removeprefix("https://"), answer["AuthToken"]
+
+
+def status_with(emulator: EmulatorClient, address: str, token: str | None) -> tuple[str, str]:
+    """Send a request with a token, and return the code and text of gRPC's status.
+
+    The request is no message of Spark's: what lets it pass answers with another error.
+    """
+    with open(emulator.certificate, "rb") as file:  # noqa: PTH123 - one line
+        credentials = grpc.ssl_channel_credentials(file.read())
+    metadata = [] if token is None else [(TOKEN_HEADER, token)]
+    with grpc.secure_channel(address, credentials) as channel:
+        call = channel.unary_unary("/spark.connect.SparkConnectService/AnalyzePlan")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"", metadata=metadata, timeout=60)
+    error: Any = caught.value
+    return error.code().name, error.details()
+
+
+def gone_within_a_second(pids: set[int]) -> None:
+    """Check that processes end."""
+    deadline = time.monotonic() + 1.0
+    while left := pids & set(processes()):
+        assert time.monotonic() < deadline, f"still there: {left}"
+
+
+def test_work_in_a_session_of_pulumi_and_its_replacement(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """From `up` to `destroy`, connected at once; changed properties make a new session."""
+    stack = PulumiStack(tmp_path, emulator).init(PROGRAM)
+    stack.up()
+    first = stack.outputs()["session_id"]
+    assert run_client(emulator, first, WORK) == WORKED
+    assert emulator.session(first).state == "IDLE"
+    processes_of_first = tree_of(first)
+
+    stack.write(PROGRAM.replace('"3"', '"7"'))
+    stack.up()
+    gone_within_a_second(processes_of_first)
+    second = stack.outputs()["session_id"]
+    assert second != first
+    conf = CONNECT + "say(spark.conf.get('spark.sql.shuffle.partitions'))"
+    assert run_client(emulator, second, conf) == ["7"]
+
+    processes_of_second = tree_of(second)
+    stack.destroy()
+    gone_within_a_second(processes_of_second)
+    assert "token" not in str(stack.state()).lower().replace("request_token", "")
+
+
+def test_a_query_outlives_its_token_and_the_idle_timeout_ends_its_server(
+    emulator: Emulator,
+) -> None:
+    """It reattaches by other tokens than its first; then the emulated clock goes 21 minutes on."""
+    emulator.update_settings(endpoint_token_seconds=3.0)
+    # The server ends the stream of a query each second, and the client reattaches.
+    session_id = start_session(
+        emulator, **{"spark.connect.execute.reattachable.senderMaxStreamDuration": "1s"}
+    )
+    query = CONNECT + NAP.format(seconds=4)
+    query += "say([row[0] for row in spark.range(3, numPartitions=1).select(nap('id')).collect()])"
+    asked = len(emulator.calls("GetSessionEndpoint"))
+    assert run_client(emulator, session_id, query) == ["[0, 1, 2]"]
+    assert len(emulator.calls("GetSessionEndpoint")) - asked > 3
+
+    address, token = endpoint_of(emulator, session_id)
+    passed = ("INTERNAL", "UNKNOWN")
+    assert status_with(emulator, address, token)[0] in passed
+    for wrong in (None, "", token[:-1], "x" * 64):
+        assert status_with(emulator, address, wrong)[0] == "UNAUTHENTICATED"
+    emulator.advance(4)
+    assert status_with(emulator, address, token)[0] == "UNAUTHENTICATED"
+
+    emulator.update_settings(endpoint_token_seconds=7200.0)
+    address, token = endpoint_of(emulator, session_id)
+    pids = tree_of(session_id)
+    emulator.advance(21 * 60)
+    gone_within_a_second(pids)
+    code, text = status_with(emulator, address, token)
+    assert (code, text) == ("FAILED_PRECONDITION", f"Session {session_id} has ended")
+
+
+def test_two_sessions_are_apart_and_one_ends_in_the_middle_of_a_query(emulator: Emulator) -> None:
+    """Tables and global views are of one session; the client of the ended one is told at once."""
+    first, second = (start_session(emulator) for _ in range(2))
+    tables = CONNECT + "spark.range(1).createGlobalTempView('v')\n"
+    tables += "spark.range(3).write.saveAsTable('only_here')\n"
+    look = (
+        CONNECT + "say(spark.catalog.listTables())\nsay(spark.catalog.tableExists('only_here'))\n"
+    )
+    query = tables + NAP.format(seconds=60) + "say('ready')\nsys.stdin.readline()\n"
+    query += "spark.range(2).select(nap('id')).collect()"
+    with start_client(emulator, first, query) as client:
+        read_line(client, "ready")
+        assert run_client(emulator, second, look) == ["[]", "False"]
+        assert client.stdin is not None
+        client.stdin.write("\n")
+        client.stdin.flush()
+        wait_until(lambda: emulator.session(first).state == "BUSY")
+        workers = tree_of(first)
+        wait_until(lambda: any("pyspark.daemon" in processes()[pid][1] for pid in tree_of(first)))
+        workers = tree_of(first)
+        athena_client(emulator).terminate_session(SessionId=first)
+        ended = time.monotonic()
+        gone_within_a_second(workers)
+        output, errors = finished(client)
+        # PySpark would try for ten minutes where it took the session for unavailable.
+        assert time.monotonic() - ended < 20
+    assert client.returncode == 1, output
+    assert f"SessionEndedError: Session {first} in region eu-west-1 has ended" in errors
+    assert "Run `pulumi up`" in errors
+    assert TOKEN_HEADER not in output + errors
+    assert run_client(emulator, second, CONNECT + "say(spark.range(4).count())") == ["4"]
+
+
+def test_one_server_for_a_session_however_often_it_is_asked_for(emulator: Emulator) -> None:
+    """Also at the same time; and an ended session has no endpoint."""
+    session_id = start_session(emulator)
+    code = """
+import concurrent.futures
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    urls = list(pool.map(lambda _: connect_url(session_id, **arguments), range(4)))
+say(len({url.reveal() for url in urls}))
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.remote(urls[0].reveal()).create()
+say(spark.range(6).count())
+"""
+    assert run_client(emulator, session_id, code) == ["4", "6"]
+    jvm_of(session_id)  # there is one
+    athena_client(emulator).terminate_session(SessionId=session_id)
+    code = """
+try:
+    remote_spark(session_id, **arguments)
+except Exception as error:
+    say(type(error).__name__)
+"""
+    assert run_client(emulator, session_id, code) == ["SessionEndedError"]
+
+
+def test_a_server_that_cannot_start_fails_its_session(emulator: Emulator) -> None:
+    """With Spark's own words."""
+    session_id = start_session(emulator, **{"spark.driver.memory": "100m"})
+    with pytest.raises(Exception, match="must be at least 471859200"):
+        endpoint_of(emulator, session_id)
+    session = emulator.session(session_id)
+    assert session.state == "FAILED"
+    assert "must be at least" in (session.state_change_reason or "")
+
+
+def test_a_calculation_of_engine_3_uses_spark(emulator: Emulator) -> None:
+    """The same Spark runs both engines."""
+    athena = athena_client(emulator)
+    session_id = athena.start_session(
+        WorkGroup="spark",
+        EngineConfiguration={
+            "MaxConcurrentDpus": 2,
+            "SparkProperties": {"spark.sql.shuffle.partitions": "3"},
+        },
+    )["SessionId"]
+    code = "[spark.range(10).count(), spark.conf.get('spark.sql.shuffle.partitions')]"
+    started = athena.start_calculation_execution(SessionId=session_id, CodeBlock=code)
+    calculation_id = started["CalculationExecutionId"]
+
+    def status() -> dict[str, Any]:
+        return dict(athena.get_calculation_execution(CalculationExecutionId=calculation_id))
+
+    wait_until(lambda: status()["Status"]["State"] in ("COMPLETED", "FAILED"))
+    done = status()
+    assert done["Status"]["State"] == "COMPLETED", done["Status"]
+    uri = done["Result"]["ResultS3Uri"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    s3 = boto3.client(
+        "s3",
+        region_name="eu-west-1",
+        endpoint_url=emulator.url,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    assert "[10, '3']" in s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+
+
+def test_a_killed_emulator_takes_its_servers_along_and_only_loopback_is_listened_on() -> None:
+    """As a user starts it: Spark is found in .venv-spark."""
+    command = [sys.executable, "-m", "athena_session_provider.emulator", "--start-seconds", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            match = re.search(r"http\S+", process.stdout.readline())
+            assert match
+            emulator = EmulatorClient(match[0])
+            session_id = start_session(emulator)
+            sleep = CONNECT + NAP.format(seconds=60) + "say('ready')\n"
+            sleep += "spark.range(2).select(nap('id')).collect()"
+            with start_client(emulator, session_id, sleep) as client:
+                read_line(client, "ready")
+                wait_until(
+                    lambda: any("pyspark.daemon" in processes()[p][1] for p in tree_of(session_id))
+                )
+                pids = descendants(process.pid)
+                addresses = listening({process.pid, *pids})
+                assert addresses
+                assert addresses <= LOOPBACK
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                gone_within_a_second(pids)
+                client.kill()
+        finally:
+            process.kill()
+
+
+def test_without_spark_a_client_is_told_what_is_missing() -> None:
+    """The session starts and has an endpoint, as on AWS; a request to it is answered in words."""
+    with Emulator(start_seconds=0.0, on_demand_dpus=None) as emulator:
+        session_id = start_session(emulator)
+        code = """
+try:
+    remote_spark(session_id, **arguments)
+except Exception as error:
+    say(type(error).__name__, error)
+"""
+        (line,) = run_client(emulator, session_id, code)
+    assert line.startswith("EndpointRefusedError")
+    assert "This emulator has no Spark" in line
+    assert "make spark" in line
