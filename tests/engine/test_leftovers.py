@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-REPRESENTATIVE = {
-    ("kill", "up, other size"),
-    ("kill", "up, renamed with alias"),
-    ("kill", "up, other work group of one"),
-    ("kill", "destroy"),
-    ("kill", "destroy --target, of another"),
-    ("expired credentials", "up, removed"),
-}
-"""The cells of the second table that `make test` runs; `make fault-matrix` runs all."""
-
 
 @pytest.fixture
 def cut(stack: PulumiStack, emulator: Emulator) -> LeftoverStack:
@@ -35,7 +25,9 @@ def cut(stack: PulumiStack, emulator: Emulator) -> LeftoverStack:
 @pytest.mark.parametrize(
     ("how", "command"),
     [
-        pytest.param(*cell, marks=[] if cell in REPRESENTATIVE else [pytest.mark.matrix])
+        pytest.param(
+            *cell, marks=[] if cell in fault_matrix.REPRESENTATIVE else [pytest.mark.matrix]
+        )
         for cell in fault_matrix.next_cells()
     ],
 )
