@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from fault_matrix import FAULTS, LASTING, Cell, Row
 
+from athena_session_provider.service.ownership import parse_mark
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -83,7 +85,7 @@ class CellStack:
             record
             for record in self.emulator.sessions()
             if (record.work_group, record.region) == (session.work_group, session.region)
-            and (record.description or "").endswith(f"::{session.name}")
+            and name_of(record.description) == session.name
         ]
 
     def live(self, session: CellSession) -> list[str]:
@@ -110,7 +112,7 @@ class CellStack:
         return sum(
             call.created_session
             for call in self.emulator.calls("StartSession")
-            if call.parameters["Description"].rpartition("::")[2] in names
+            if name_of(call.parameters["Description"]) in names
         )
 
     def most_at_once(self, session: CellSession) -> int:
@@ -135,6 +137,12 @@ class CellStack:
         if operation != "GetCallerIdentity":
             place["work_group"] = session.work_group
         self.emulator.inject(operation, options.pop("kind"), **options, **place)
+
+
+def name_of(description: str | None) -> str:
+    """Return the name of the resource that a session was started for, by its mark."""
+    mark = parse_mark(description or "")
+    return mark.urn.rpartition("::")[2] if mark else ""
 
 
 def declare(cells: CellStack, wanted: Sequence[Cell], per_cell: int = 1) -> None:

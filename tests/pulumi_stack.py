@@ -213,6 +213,14 @@ class PulumiStack:
         """Return the ids of the sessions that the state has."""
         return [resource["id"] for resource in self.sessions()]
 
+    def identities(self) -> list[str]:
+        """Give the identities that the state has, one for each work group."""
+        return [
+            resource["id"]
+            for resource in self.state().get("resources", [])
+            if resource["type"] == "pulumi-python:dynamic/athena:StackSessions"
+        ]
+
     def unlock(self) -> None:
         """Remove the lock that a killed command left, as `pulumi cancel` does."""
         self.succeed("cancel", "--yes")

@@ -16,6 +16,7 @@ from athena_session_provider.operations.leftovers import end_leftovers, is_unfin
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     CancelledError,
     ConfigurationError,
@@ -282,15 +283,22 @@ class SessionOperations:
 
     def _may_adopt(
         self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
-    ) -> Callable[[str], bool]:
-        """Return what decides whether the session of a token may be adopted.
+    ) -> Callable[[str], bool] | None:
+        """Return what decides whether a session of an earlier create may be adopted.
 
-        In a replacement that creates first, the session of the same token may be the old one,
-        which the engine deletes afterwards.
+        In a replacement that creates first, it may be the old session, which the engine deletes
+        afterwards.
         """
         if not (props.get(IDENTITY) or {}).get("create_before_delete"):
-            return lambda _session_id: True
-        return lambda session_id: is_unfinished(athena, props["work_group"], session_id, deadline)
+            return None
+
+        def may_adopt(session_id: str) -> bool:
+            try:
+                return is_unfinished(athena, props["work_group"], session_id, deadline)
+            except (AccessDeniedError, SessionNotFoundError):
+                return False
+
+        return may_adopt
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline
@@ -317,25 +325,25 @@ class SessionOperations:
             self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def _end_leftovers_after(self, props: Mapping[str, Any], identity: str) -> None:
-        """End leftovers of the stack's other resources, once no other operation is running.
+        """End leftovers of the stack's other resources, where no other operation is running.
 
         By then the operations of this command have said which sessions the state names.
         """
-        if not self._run.is_last(identity):
-            return
+        self._run.note_place(identity, self._athena(props), str(props.get("work_group", "")))
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        try:
-            end_leftovers(
-                self._athena(props),
-                str(props.get("work_group", "")),
-                identity,
-                self._run,
-                Deadline.after(seconds, self._host.cleanup_clock()),
-                warn=self._warning(props),
-            )
-        except AthenaSessionError as exc:
-            # The operation itself has succeeded; the next command looks again.
-            self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
+        for owner, (athena, work_group) in self._run.idle_places(identity).items():
+            try:
+                end_leftovers(
+                    athena,
+                    work_group,
+                    owner,
+                    self._run,
+                    Deadline.after(seconds, self._host.cleanup_clock()),
+                    warn=self._warning(props),
+                )
+            except AthenaSessionError as exc:
+                # The operation itself has succeeded; the next command looks again.
+                self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def read(self, session_id: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Return the session's id and properties from the service; None if the resource is gone.

@@ -17,7 +17,7 @@ from athena_session_provider.resources.args import (
     ClassificationArgs,
     EngineConfigurationArgs,
 )
-from athena_session_provider.resources.stack_sessions import identity_for
+from athena_session_provider.resources.stack_sessions import identity_for, note_used
 
 TYPE = "pulumi-python:dynamic/athena:Session"
 
@@ -192,6 +192,8 @@ def _identity(
         "protected": protected or None,
         "create_before_delete": True if opts.delete_before_replace is False else None,
     }
+    note_used(opts.id)
+    note_used(properties["adopt_session_id"])
     if not reads:
         identity["owner"] = identity_for(
             name, opts.parent, properties["work_group"], properties["aws"]

@@ -46,10 +46,10 @@ def probing(self, req):
         queue=hasattr(host._thread_pool(threading.current_thread()), "_work_queue"),
         semaphore=hasattr(host._thread_pool(threading.current_thread()), "_idle_semaphore"),
         address=host._address(),
-        engine=host._engine() is not None,
+        engine=host._ENGINE.stub() is not None,
         traceback=getattr(main.traceback, "format_exc", None) is host.format_exception,
         cancel=main.DynamicResourceProviderServicer.Cancel.__code__ is host._cancel.__code__,
-        watching=bool(host._watching),
+        watching=host._ENGINE._watching,
     )
     open("facts", "w").write(repr(facts))
 

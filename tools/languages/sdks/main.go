@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pulumi/pulumi/pkg/v3/codegen/dotnet"
 	gogen "github.com/pulumi/pulumi/pkg/v3/codegen/go"
@@ -52,7 +53,12 @@ func run(schemaFile, folder string) error {
 	if diagnostics.HasErrors() {
 		return diagnostics
 	}
-	files, err := nodejs.GeneratePackage(tool, pkg, nil, nil, false, nil)
+	files, err := nodejs.GeneratePackage(tool, pkg, nil, nil, true, nil)
+	for name := range files {
+		if strings.Contains(name, "/") {
+			files[name] = upOneFolder(files[name])
+		}
+	}
 	if err = write(folder, "nodejs", files, err); err != nil {
 		return err
 	}
@@ -69,6 +75,15 @@ func run(schemaFile, folder string) error {
 	pkg.LogoURL = "blank:logo"
 	files, err = dotnet.GeneratePackage(tool, pkg, nil, nil)
 	return write(folder, "dotnet", files, err)
+}
+
+// upOneFolder mends the imports of a module in a folder. The generator relies on filepath.Rel, which
+// returns cleaned paths since Go 1.26, and then takes the folder for the root (fixed in 3.222).
+func upOneFolder(source []byte) []byte {
+	for _, module := range []string{"types/input", "types/output", "utilities"} {
+		source = bytes.ReplaceAll(source, []byte(`"./`+module+`"`), []byte(`"../`+module+`"`))
+	}
+	return source
 }
 
 func write(folder, language string, files map[string][]byte, err error) error {
