@@ -111,7 +111,7 @@ class NextRow:
 
 
 def next_cells() -> list[tuple[str, str]]:
-    """Give every interruption with every next command, in the order of the page."""
+    """Return every interruption with every next command, in the order of the page."""
     return [(interruption, command) for interruption in CUTS for command in COMMANDS]
 
 
@@ -183,7 +183,7 @@ another kind.
 
 
 def page(rows: list[Row], next_rows: list[NextRow]) -> str:
-    """Give the page; raises ValueError where rows are missing, double or bad."""
+    """Return the page; raises ValueError where rows are missing, double or bad."""
     by_cell = {row.cell: row for row in rows}
     by_next = {(row.interruption, row.command): row for row in next_rows}
     for found, wanted, given in (
