@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from athena_session_provider.inputs import OUTPUTS, REGION
+from athena_session_provider.service.configuration_keys import camel_case
 from athena_session_provider.service.request import start_session_members
-from athena_session_provider.service.settings import camel_case
 
 Shape = Any
 """A shape of botocore's model; None for a value whose keys are no names."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from athena_session_provider.plugin.examples import EXAMPLES
 from athena_session_provider.plugin.names import Shape, structure_members
+from athena_session_provider.service.configuration_keys import camel_case
 from athena_session_provider.service.request import service_model, start_session_members
-from athena_session_provider.service.settings import camel_case
 
 PACKAGE = "athena-session"
 SESSION = f"{PACKAGE}:index:Session"

@@ -410,9 +410,9 @@ def test_nothing_about_it_replaces_it(athena: ScriptedAthena, host: FakeHost) ->
     """Its changes are updates, and a number that comes back as a float is none."""
     operations = stack_sessions(athena, host)
     olds = {**PLACE, "sessions": ["a"], "aws": {"default_tags": {"n": 4.0}}}
-    assert operations.changes(olds, {**olds, "aws": {"default_tags": {"n": 4}}}) == []
-    assert operations.changes(olds, {**olds, "sessions": []}) == ["sessions"]
-    assert operations.changes(olds, {**olds, "region": "x", "work_group": "y"}) == [
+    assert operations.changes(STACK, olds, {**olds, "aws": {"default_tags": {"n": 4}}}) == []
+    assert operations.changes(STACK, olds, {**olds, "sessions": []}) == ["sessions"]
+    assert operations.changes(STACK, olds, {**olds, "region": "x", "work_group": "y"}) == [
         "work_group",
         "region",
     ]

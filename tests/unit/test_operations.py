@@ -166,7 +166,7 @@ def test_a_changed_timeout_is_stored_and_used_by_delete(
     stored = command(athena, host).update(session_id, outs, news)
     assert stored == outs | {"timeouts": {"delete": "30s"}}
     athena.scripts[session_id] = ["TERMINATING"]
-    athena.terminate_session = athena.calls.append  # type: ignore[method-assign]
+    athena.terminate_session = athena.calls.append  # type: ignore[method-assign,assignment]
     with pytest.raises(errors.WaitTimeoutError, match="after 30 seconds"):
         command(athena, host).delete(session_id, stored)
     with pytest.raises(errors.WaitTimeoutError, match="after 5 seconds"):
