@@ -111,7 +111,7 @@ class NextRow:
 
 
 def next_cells() -> list[tuple[str, str]]:
-    """Give every interruption with every next command, in the order of the page."""
+    """Return every interruption with every next command, in the order of the page."""
     return [(interruption, command) for interruption in CUTS for command in COMMANDS]
 
 
@@ -195,7 +195,7 @@ kind.
 
 
 def page(rows: list[Row], next_rows: list[NextRow]) -> str:
-    """Give the page; raises ValueError where rows are missing, double or bad."""
+    """Return the page; raises ValueError where rows are missing, double or bad."""
     by_cell = {row.cell: row for row in rows}
     if len(by_cell) != len(rows) or set(by_cell) != set(all_cells()):
         message = f"the rows are not those of the matrix: {set(by_cell) ^ set(all_cells())}"

@@ -217,7 +217,7 @@ class PulumiStack:
         return [resource["id"] for resource in self.sessions()]
 
     def identities(self) -> list[str]:
-        """Give the identities that the state has, one for each work group."""
+        """Return the identities that the state has, one for each work group."""
         return [
             resource["id"]
             for resource in self.state().get("resources", [])
