@@ -69,10 +69,11 @@ types: setup ## check types
 properties: setup ## play many more random histories of the layer below Pulumi (a few minutes)
 	PROPERTY_EXAMPLES=5000 $(BIN)/python -m pytest tests/unit/test_lifecycle_properties.py
 
-fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew (about 15 minutes)
+fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew (about an hour)
 	@rm -rf .fault-matrix
-	@$(WITH_PULUMI) FAULT_MATRIX_DIR=.fault-matrix $(BIN)/python -m pytest \
-	  tests/engine/test_faults.py tests/engine/test_interruptions.py --deselect tests/engine/test_faults.py::test_the_page_has_every_cell
+	@$(WITH_PULUMI) FAULT_MATRIX_DIR=.fault-matrix $(BIN)/python -m pytest -n 2 -m engine \
+	  tests/engine/test_faults.py tests/engine/test_interruptions.py tests/engine/test_leftovers.py \
+	  --deselect tests/engine/test_faults.py::test_the_page_has_every_cell
 	@$(BIN)/python tests/fault_matrix.py .fault-matrix && rm -rf .fault-matrix
 
 # The core of the engine's tests, with the oldest SDKs that pyproject.toml allows and the newest.

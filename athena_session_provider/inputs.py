@@ -5,6 +5,7 @@ Pure decisions, without Pulumi and without the service.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from athena_session_provider.service.request import (
     service_model,
     start_session_members,
 )
-from athena_session_provider.service.settings import camel_case
+from athena_session_provider.service.settings import check_aws
 from athena_session_provider.service.values import (
     MAXIMUM_DEPTH,
     comparable,
@@ -78,18 +79,6 @@ OUTPUTS = (
     "started_at",
     "client_request_token",
 )
-
-AWS_KEYS = (
-    "region",
-    "profile",
-    "assume_roles",
-    "endpoints",
-    "default_tags",
-    "config_namespace",
-)
-"""Keys of the argument ``aws``. None of them is a credential, since inputs are stored."""
-
-_CREDENTIALS = ("access_key", "secret_key", "token", "accessKey", "secretKey")
 
 NO_MAXIMUM_DPUS = (
     "engine_configuration.max_concurrent_dpus is not set. A work group of PySpark engine version 3 "
@@ -187,27 +176,10 @@ def _check_identity(identity: Mapping[str, Any], unknown: object) -> tuple[Any, 
     return identity, [Failure(f"{IDENTITY}.{key}", "must be text") for key in wrong]
 
 
-def _check_aws(aws: Mapping[str, Any], _unknown: object) -> tuple[Any, list[Failure]]:
-    failures = []
-    for key in aws:
-        if key in _CREDENTIALS:
-            reason = (
-                "is a credential, and inputs are stored in the state. Set it in the stack's "
-                f"configuration: `pulumi config set --secret aws:{camel_case(key)} ...`; for one "
-                "resource, use another namespace than aws and name it in config_namespace"
-            )
-        elif key not in AWS_KEYS:
-            reason = f"is not known; the known ones are {', '.join(AWS_KEYS)}"
-        else:
-            continue
-        failures.append(Failure(f"aws.{key}", reason))
-    return aws, failures
-
-
 _CHECKS: dict[str, Callable[[Any, object], tuple[Any, list[Failure]]]] = {
     "triggers": _check_triggers,
     "adopt_session_id": _check_session_id,
-    "aws": _check_aws,
+    "aws": lambda aws, unknown: (aws, check_aws(aws, unknown)),
     IDENTITY: _check_identity,
     TIMEOUTS: _check_timeouts,
 }
@@ -225,21 +197,27 @@ def present(failures: Iterable[Failure], properties: Mapping[str, Any]) -> list[
     """
     identity = properties.get(IDENTITY)
     names = identity.get("secrets") if isinstance(identity, Mapping) else None
-    secrets = set(names) if isinstance(names, (list, tuple)) else set()
+    given = names if isinstance(names, (list, tuple)) else ()
+    secrets = {name for name in given if isinstance(name, str)}
     return [_presented(failure, properties, secrets) for failure in failures]
 
 
-def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[Any]) -> Failure:
+def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[str]) -> Failure:
     top = failure.path.replace("[", ".").split(".", 1)[0]
     if top in secrets:
-        reason = failure.reason
-        texts = {str(integral(leaf)) for leaf in leaves(properties.get(top))}
-        for leaf in sorted(texts, key=len):
-            reason = reason.replace(leaf, "[secret]") if leaf else reason
-        return Failure("", f"{top}, which is secret, {reason}")
+        return Failure("", f"{top}, which is secret, {_redacted(failure, properties.get(top))}")
     if failure.path == top:
         return failure
     return Failure("", f"{failure.path} {failure.reason}")
+
+
+def _redacted(failure: Failure, secret: Any) -> str:
+    """Return the reason of a failure without any text or number of the secret."""
+    found = {str(form) for leaf in leaves(secret) for form in (leaf, integral(leaf))} - {""}
+    if not found:
+        return failure.reason
+    longest_first = sorted(found, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), "[secret]", failure.reason)
 
 
 def replaced_by(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> list[str]:

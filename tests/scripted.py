@@ -1,4 +1,4 @@
-"""A clock that only tests move, and a service that answers as it is told."""
+"""A clock that only tests advance, and a service with scripted responses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import datetime as dt
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from athena_session_provider.operations.run import ProviderHost, Run
+from athena_session_provider.operations.session import SessionOperations
+from athena_session_provider.operations.stack_sessions import StackSessionsOperations
 from athena_session_provider.service.api import (
+    Athena,
     SessionDetails,
     SessionEndpoint,
     SessionStatus,
@@ -14,10 +18,13 @@ from athena_session_provider.service.api import (
     session_arn,
 )
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     ServiceAnswer,
     SessionNotFoundError,
 )
+from athena_session_provider.service.lifecycle import Created, SessionLifecycle
+from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.states import (
     ENDED,
     ENGINE_3,
@@ -25,10 +32,15 @@ from athena_session_provider.service.states import (
     SessionState,
     phase_of,
 )
+from athena_session_provider.service.token import Identity
+from athena_session_provider.service.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+UNKNOWN = "unknown in preview"
+IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
+REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 
 
@@ -70,6 +82,8 @@ class ScriptedAthena:
     account_id: str | None = "123456789012"
     failures: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
     lost: dict[str, list[AthenaSessionError]] = field(default_factory=dict)
+    denied: frozenset[str] = frozenset()
+    """Operations that the role may not call."""
     calls: list[str] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, list[str]] = field(default_factory=dict)
@@ -90,6 +104,8 @@ class ScriptedAthena:
         self.calls.append(operation)
         if self.failures.get(operation):
             raise self.failures[operation].pop(0)
+        if operation in self.denied:
+            raise AccessDeniedError(answer("AccessDeniedException", operation=operation))
         result = act()
         if self.lost.get(operation):
             raise self.lost[operation].pop(0)
@@ -211,3 +227,65 @@ class ScriptedAthena:
 
         endpoint: SessionEndpoint = self._act("GetSessionEndpoint", act)
         return endpoint
+
+
+class FakeHost(ProviderHost):
+    """A provider process whose time is the fake clock's, and that keeps its messages."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.warnings: list[str] = []
+        self.fake_clock = clock
+        super().__init__(lambda _urn, message: self.warnings.append(message), lambda *_: None)
+
+    def clock(self) -> FakeClock:
+        return self.fake_clock
+
+    cleanup_clock = clock
+
+
+class ScriptedOperations(SessionOperations):
+    """The operations of one command, on a scripted service."""
+
+    def __init__(self, athena: Athena, host: FakeHost, run: Run | None = None) -> None:
+        super().__init__({}, run or Run(host.fake_clock), host, unknown=UNKNOWN)
+        self.athena = athena
+
+    def _athena(self, _props: Mapping[str, Any]) -> Athena:
+        return self.athena
+
+
+class ScriptedStackSessions(StackSessionsOperations):
+    """The operations on a stack's identity, on a scripted service."""
+
+    def __init__(self, athena: Athena, host: FakeHost, run: Run | None = None) -> None:
+        super().__init__({}, run or Run(host.fake_clock), host)
+        self.athena = athena
+
+    def _athena(self, _props: Mapping[str, Any]) -> Athena:
+        return self.athena
+
+
+def lifecycle(
+    athena: ScriptedAthena, timeout: float = 600, work_group: str = "spark", **receivers: Any
+) -> SessionLifecycle:
+    """The operations of a new process."""
+    pollers = PollerPool(athena.clock.monotonic)
+    deadline = Deadline.after(timeout, athena.clock)
+    return SessionLifecycle(athena, work_group, pollers, deadline, **receivers)
+
+
+def start(
+    athena: ScriptedAthena,
+    timeout: float = 600,
+    *,
+    shown: list[str] | None = None,
+    warned: list[str] | None = None,
+    request: dict[str, Any] = REQUEST,
+    **options: Any,
+) -> Created:
+    return lifecycle(
+        athena,
+        timeout,
+        progress=(shown if shown is not None else []).append,
+        warn=(warned if warned is not None else []).append,
+    ).create(IDENTITY, request, cleanup=lambda: Deadline.after(60, athena.clock), **options)

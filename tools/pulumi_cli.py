@@ -9,8 +9,8 @@ That takes about 5 minutes and happens once. The folder is complete from the mom
 a build runs in a folder beside it, which is renamed at the end and deleted when the build fails or
 is interrupted. Of two that start at once, the second waits and uses what the first has built.
 
-Only the folder goes to standard output, so that a shell can say `PATH="$(...):$PATH"`; what happens
-is told on standard error. This file needs nothing but Python's standard library.
+Only the folder goes to standard output, so that a shell can say `PATH="$(...):$PATH"`; messages
+go to standard error. This file needs nothing but Python's standard library.
 """
 
 from __future__ import annotations

@@ -23,9 +23,10 @@ from athena_session_provider.cli import orphans as orphans_
 from athena_session_provider.cli import preview, previews, show
 from athena_session_provider.cli.command import Interrupts, Pulumi
 from athena_session_provider.cli.failures import CommandFailedError, Exit, exit_code_of
+from athena_session_provider.cli.preview import PARALLEL
 from athena_session_provider.cli.progress import Reporter
 from athena_session_provider.cli.project import temporary_project
-from athena_session_provider.cli.stacks import PARALLEL, Stack
+from athena_session_provider.cli.stacks import Stack
 from athena_session_provider.cli.times import utc_now
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import AthenaSessionError

@@ -17,6 +17,7 @@ from athena_session_provider.cli.sessions import (
     identities,
     marked_sessions,
     named_sessions,
+    pending_starts,
     tags_of,
     unfinished_starts,
 )
@@ -25,7 +26,7 @@ from athena_session_provider.service.errors import AthenaSessionError
 from athena_session_provider.service.ownership import CREATE_TAG, STARTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from pulumi.automation import LocalWorkspace
@@ -86,10 +87,8 @@ def find_orphans(
     def on_unreadable(session_id: str, reason: str) -> None:
         reporter.say(f"warning: the tags of session {session_id} cannot be read: {reason}")
 
-    def may_be_in_create(session: MarkedSession) -> bool:
-        """Return whether a create of a stack that was not read may be under way."""
-        if _age(session, now) >= CREATE_MAY_TAKE:
-            return False
+    def in_create(session: MarkedSession) -> bool:
+        """Return whether the create that started the session has not finished, or may not have."""
         try:
             tags = tags_of(athena, session.work_group, session.session_id)
         except AthenaSessionError as exc:
@@ -104,7 +103,7 @@ def find_orphans(
         for session in marked_sessions(athena, work_group, on_unreadable)
         if _age(session, now) >= older_than
     ]
-    left, known = _without_named(candidates, workspaces, reporter)
+    left, known = _without_named(candidates, workspaces, reporter, in_create)
     return [
         Orphan(
             session.session_id,
@@ -115,7 +114,9 @@ def find_orphans(
             known_stack=session.mark.identity in known,
         )
         for session in left
-        if session.mark.identity in known or not may_be_in_create(session)
+        if session.mark.identity in known
+        or _age(session, now) >= CREATE_MAY_TAKE
+        or not in_create(session)
     ]
 
 
@@ -125,7 +126,10 @@ def _age(session: MarkedSession, now: datetime) -> timedelta:
 
 
 def _without_named(
-    candidates: list[MarkedSession], workspaces: Iterable[LocalWorkspace], reporter: Reporter
+    candidates: list[MarkedSession],
+    workspaces: Iterable[LocalWorkspace],
+    reporter: Reporter,
+    in_create: Callable[[MarkedSession], bool],
 ) -> tuple[list[MarkedSession], set[str]]:
     """Drop the sessions that a state names or that are in a create; return the identities, too."""
     known: set[str] = set()
@@ -138,13 +142,18 @@ def _without_named(
             deployment = Stack(name, workspace, reporter).deployment()
             known |= identities(deployment)
             ids = {session.session_id for session in named_sessions(deployment)}
-            # A create under way has no id in the state yet.
-            starts = unfinished_starts(deployment)
+            # A create under way has no id in the state yet. If the state has the resource, the
+            # create is one of a replacement, or has been completed: the session's tag says which.
+            unfinished = unfinished_starts(deployment)
+            pending = pending_starts(deployment)
             candidates = [
                 session
                 for session in candidates
                 if session.session_id not in ids
-                and not any(session.mark.is_for(start.urn) for start in starts)
+                and not any(session.mark.is_for(start.urn) for start in unfinished)
+                and not (
+                    any(session.mark.is_for(start.urn) for start in pending) and in_create(session)
+                )
             ]
             if not candidates:
                 break

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from athena_session_provider.cli.stacks import PARALLEL
 from athena_session_provider.cli.times import parse_time
 
 if TYPE_CHECKING:
@@ -26,6 +25,10 @@ OWNER = "athena-sessions:owner"
 COMMIT = "athena-sessions:commit"
 CREATED = "athena-sessions:created"
 BASE = "athena-sessions:from-stack"
+
+PARALLEL = 64
+"""Default of Pulumi's --parallel. Pulumi's own default, 4 for each core, starts few sessions at a
+time; waiting for a session needs no core."""
 
 DEFAULT_LOCK_PATIENCE = timedelta(minutes=15)
 """How long `down` waits for the lock by default: the time of a start and an end."""

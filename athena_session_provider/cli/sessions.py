@@ -59,12 +59,19 @@ def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
     Then the state has the resource, too, and the start is not returned.
     """
     finished = {resource.get("urn") for resource in _resources(deployment)}
-    starts = [
+    return [start for start in pending_starts(deployment) if start.urn not in finished]
+
+
+def pending_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
+    """Return the starts among the pending operations, also of resources that the state has.
+
+    Such a start is a replacement that creates first, or was completed by a later run.
+    """
+    return [
         _session(operation["resource"])
         for operation in deployment.get("pending_operations") or ()
         if operation.get("type") == "creating" and _is_session(operation.get("resource") or {})
     ]
-    return [start for start in starts if start.urn not in finished]
 
 
 def identities(deployment: Mapping[str, Any]) -> set[str]:
@@ -74,7 +81,7 @@ def identities(deployment: Mapping[str, Any]) -> set[str]:
         for resource in _resources(deployment)
         if resource.get("type") == stack_sessions.TYPE
     ]
-    return {identity for identity in found if is_identity(identity)}
+    return {str(identity) for identity in found if is_identity(identity)}
 
 
 def _resources(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:

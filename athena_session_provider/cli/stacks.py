@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PARALLEL = 64
-"""Default of Pulumi's --parallel. Pulumi's own default, 4 for each core, starts few sessions at a
-time; waiting for a session needs no core."""
-
 LOCK_INTERVAL_SECONDS = 2.0
 """Seconds between two attempts to take a lock."""
 

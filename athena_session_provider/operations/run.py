@@ -18,6 +18,7 @@ from athena_session_provider.service.waiting import Clock, SystemClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from athena_session_provider.service.api import Athena
     from athena_session_provider.service.ownership import Mark
 
 
@@ -58,6 +59,7 @@ class Run:
         self._tokens: dict[str, str] = {}
         self._starting: Counter[tuple[str, str]] = Counter()
         self._working: Counter[str] = Counter()
+        self._places: dict[str, tuple[Athena, str]] = {}
 
     def know(self, session_id: str) -> None:
         """Note that the state names a session, or that this command started it."""
@@ -90,10 +92,24 @@ class Run:
             with self._lock:
                 self._working[identity] -= 1
 
-    def is_last(self, identity: str) -> bool:
-        """Return whether no other operation of the stack is running. Call it while ``working``."""
+    def note_place(self, identity: str, athena: Athena, work_group: str) -> None:
+        """Note where sessions with an identity run."""
+        if identity:
+            with self._lock:
+                self._places[identity] = athena, work_group
+
+    def idle_places(self, identity: str) -> dict[str, tuple[Athena, str]]:
+        """Return the places where no operation is running, by identity.
+
+        Args:
+            identity: That of the operation that calls this, which does not count.
+        """
         with self._lock:
-            return self._working[identity] <= 1
+            return {
+                other: place
+                for other, place in self._places.items()
+                if self._working[other] <= (other == identity)
+            }
 
     @property
     def busy(self) -> bool:

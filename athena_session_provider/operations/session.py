@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from athena_session_provider import inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
 from athena_session_provider.operations.leftovers import end_leftovers, is_unfinished
+from athena_session_provider.service.accounts import require_allowed
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     CancelledError,
     ConfigurationError,
+    MissingCredentialsError,
     SessionNotFoundError,
 )
 from athena_session_provider.service.lifecycle import (
@@ -51,7 +54,8 @@ if TYPE_CHECKING:
 
     from athena_session_provider.operations.run import ProviderHost, Run
     from athena_session_provider.service.api import Athena, SessionStatus
-    from athena_session_provider.service.settings import StackConfiguration
+    from athena_session_provider.service.boto import BotoAthena
+    from athena_session_provider.service.settings import AwsSettings, StackConfiguration
 
 LIVENESS_SECONDS = 10.0
 """How old the status may be by which diff takes a session to be alive."""
@@ -84,7 +88,7 @@ class Diff:
 
 
 class AfterEnd(Enum):
-    """What becomes of a resource whose session has ended. Diff and read agree on it."""
+    """The effect of a session's end on its resource. Diff and read agree on it."""
 
     RESTART = "The next `pulumi up` starts a new session."
     STAY = "The resource keeps the ended session until its triggers or arguments change."
@@ -99,7 +103,7 @@ class AfterEnd(Enum):
 
 
 def after_end(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> AfterEnd:
-    """Return what becomes of a resource whose session has ended.
+    """Return the effect of a session's end on its resource.
 
     Args:
         olds: The stored properties.
@@ -167,8 +171,20 @@ class SessionOperations:
             checked[REGION] = resolved_region(settings)
         except ConfigurationError as exc:
             return [Failure("aws", str(exc))]
-        if settings.default_tags and checked.get("tags") != self._unknown:
-            checked["tags"] = dict(settings.default_tags) | (checked.get("tags") or {})
+        tags = checked.get("tags") or {}
+        if isinstance(tags, dict) and settings.tags(tags) != tags:
+            checked["tags"] = settings.tags(tags)
+        # What is not known yet may say as whom to call.
+        return self._check_account(settings, checked[REGION]) if known == aws else []
+
+    def _check_account(self, settings: AwsSettings, region: str) -> list[Failure]:
+        """Refuse an account that is not allowed in preview already, if there are credentials."""
+        try:
+            self._client(settings, region).require_allowed_account()
+        except MissingCredentialsError:
+            return []
+        except AthenaSessionError as exc:
+            return [Failure("aws", str(exc))]
         return []
 
     def _warn_of_cost(self, checked: Mapping[str, Any]) -> None:
@@ -282,15 +298,22 @@ class SessionOperations:
 
     def _may_adopt(
         self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
-    ) -> Callable[[str], bool]:
-        """Return what decides whether the session of a token may be adopted.
+    ) -> Callable[[str], bool] | None:
+        """Return what decides whether a session of an earlier create may be adopted.
 
-        In a replacement that creates first, the session of the same token may be the old one,
-        which the engine deletes afterwards.
+        In a replacement that creates first, it may be the old session, which the engine deletes
+        afterwards.
         """
         if not (props.get(IDENTITY) or {}).get("create_before_delete"):
-            return lambda _session_id: True
-        return lambda session_id: is_unfinished(athena, props["work_group"], session_id, deadline)
+            return None
+
+        def may_adopt(session_id: str) -> bool:
+            try:
+                return is_unfinished(athena, props["work_group"], session_id, deadline)
+            except (AccessDeniedError, SessionNotFoundError):
+                return False
+
+        return may_adopt
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline
@@ -317,25 +340,25 @@ class SessionOperations:
             self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def _end_leftovers_after(self, props: Mapping[str, Any], identity: str) -> None:
-        """End leftovers of the stack's other resources, once no other operation is running.
+        """End leftovers of the stack's other resources, where no other operation is running.
 
         By then the operations of this command have said which sessions the state names.
         """
-        if not self._run.is_last(identity):
-            return
+        self._run.note_place(identity, self._athena(props), str(props.get("work_group", "")))
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        try:
-            end_leftovers(
-                self._athena(props),
-                str(props.get("work_group", "")),
-                identity,
-                self._run,
-                Deadline.after(seconds, self._host.cleanup_clock()),
-                warn=self._warning(props),
-            )
-        except AthenaSessionError as exc:
-            # The operation itself has succeeded; the next command looks again.
-            self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
+        for owner, (athena, work_group) in self._run.idle_places(identity).items():
+            try:
+                end_leftovers(
+                    athena,
+                    work_group,
+                    owner,
+                    self._run,
+                    Deadline.after(seconds, self._host.cleanup_clock()),
+                    warn=self._warning(props),
+                )
+            except AthenaSessionError as exc:
+                # The operation itself has succeeded; the next command looks again.
+                self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def read(self, session_id: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Return the session's id and properties from the service; None if the resource is gone.
@@ -417,6 +440,8 @@ class SessionOperations:
         identity = self._identity(news).owner
         with self._run.working(identity):
             tags, removed = inputs.changed_tags(olds, news)
+            ignored = aws_settings(self._config, news.get("aws")).ignore_tags
+            removed = [key for key in removed if key not in ignored]
             if tags or removed:
                 self._change_tags(session_id, news, tags, removed)
             self._end_leftovers_after(news, identity)
@@ -486,8 +511,13 @@ class SessionOperations:
     def _athena(self, props: Mapping[str, Any]) -> Athena:
         """Return the client of a resource: in the region that is stored with it."""
         settings = aws_settings(self._config, props.get("aws"))
-        region = props.get(REGION) or settings.region
-        return shared_athena(dataclasses.replace(settings, region=region))
+        # The account that the session is in; that of the credentials is checked at each call.
+        if account_id := props.get("account_id"):
+            require_allowed(settings, account_id)
+        return self._client(settings, props.get(REGION) or settings.region)
+
+    def _client(self, settings: AwsSettings, region: str | None) -> BotoAthena:
+        return shared_athena(dataclasses.replace(settings, region=region), self._host.cancelled)
 
     def _lifecycle(
         self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
@@ -528,8 +558,8 @@ class SessionOperations:
     def _cleanup_deadline(self) -> Deadline | None:
         if self._host.engine_lost_for() > ORPHAN_SECONDS:
             return None
-        # Once cancelled, the engine waits for nobody long: TerminateSession is called, and its
-        # effect is not waited for.
+        # After a cancellation, the engine kills its providers within seconds: TerminateSession is
+        # called, and its effect is not waited for.
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
         return Deadline.after(seconds, self._host.cleanup_clock())
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.operations.leftovers import end_leftovers
+from athena_session_provider.service.accounts import require_allowed
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
     AccessDeniedError,
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from athena_session_provider.service.api import Athena
     from athena_session_provider.service.settings import StackConfiguration
 
-INPUTS = ("work_group", "aws", "sessions")
+INPUTS = ("work_group", "aws", "sessions", "used")
 """``work_group`` and ``aws`` as of the sessions; ``sessions`` are hashes of their names, so that
-the removal of one is an update, which ends what an interrupted create of it has left over."""
+the removal of one is an update, which ends what an interrupted create of it has left over;
+``used`` are the ids of sessions that the program reads or adopts, which stay."""
 
 PLACE = ("work_group", "aws", "region")
 
@@ -54,8 +56,15 @@ class StackSessionsOperations:
             inputs["region"] = resolved_region(settings)
         return inputs
 
-    def changes(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    def changes(self, identity: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
         """Return the names of the changed inputs. None of them makes a new identity necessary."""
+        for session_id in news.get("used") or ():
+            self._run.know(str(session_id))
+        try:
+            # A session that moves to another place looks for its leftovers in this one, too.
+            self._run.note_place(identity, self._athena(olds), str(olds.get("work_group", "")))
+        except ConfigurationError as exc:
+            self._warn(f"Could not look for sessions of interrupted creates. {exc}")
         names = (*INPUTS, "region")
         return [name for name in names if normal(olds.get(name)) != normal(news.get(name))]
 
@@ -108,7 +117,10 @@ class StackSessionsOperations:
 
     def _athena(self, props: Mapping[str, Any]) -> Athena:
         settings = aws_settings(self._config, props.get("aws"))
-        return shared_athena(replace(settings, region=props.get("region") or settings.region))
+        if account_id := props.get("account_id"):
+            require_allowed(settings, account_id)
+        settings = replace(settings, region=props.get("region") or settings.region)
+        return shared_athena(settings, self._host.cancelled)
 
     def _outputs(self, identity: str, props: Mapping[str, Any]) -> dict[str, Any]:
         stored = {name: props[name] for name in (*INPUTS, "region") if name in props}

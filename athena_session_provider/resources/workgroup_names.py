@@ -12,7 +12,8 @@ import pulumi
 if TYPE_CHECKING:
     from pulumi import Input
 
-_WORK_GROUP_NAME = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+WORK_GROUP_NAME = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+"""API type ``WorkGroupName``."""
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 # A bucket's name has up to 63 characters: this many, "-results" and Pulumi's "-1234567". A role's
@@ -49,7 +50,7 @@ def check_names(
             "the name of its results bucket starts with its name, which may therefore have only "
             "letters, digits, hyphens and dots: choose another one, or set result_bucket"
         )
-    elif not _WORK_GROUP_NAME.fullmatch(work_group):
+    elif not WORK_GROUP_NAME.fullmatch(work_group):
         problem = (
             f"the work group's name {work_group!r} must be 1 to 128 letters, digits and ._-: "
             "set it with work_group_name"

@@ -167,6 +167,6 @@ def timeout_seconds(text: Any, default: float) -> float:
         return default
     parts = _DURATION.findall(str(text))
     if "".join(number + unit for number, unit in parts) != str(text).replace(" ", ""):
-        message = f'"{text}" is no duration; write it as in "90s", "10m" or "1h30m"'
+        message = f'invalid duration "{text}"; write it as in "90s", "10m" or "1h30m"'
         raise ValueError(message)
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

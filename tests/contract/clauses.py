@@ -548,6 +548,22 @@ def ended_sessions_are_known(account: Account) -> float | None:
     return None
 
 
+@_clause(
+    STATES,
+    "Whether a session that has ended keeps its IdleSinceDateTime.",
+    _api("SessionStatus"),
+    evidence=_ASSUMED,
+    engines=(SPARK_3,),
+    variant="idle_since_of_ended",
+    minutes=2,
+)
+def idle_since_of_ended(account: Account) -> str:
+    status = account.status_or_none(account.ended())
+    if status is None:
+        raise NotCheckedError("a session that has ended is not known any more")
+    return "kept" if "IdleSinceDateTime" in status else "absent"
+
+
 def _terminated_per_request(status: dict[str, Any] | None) -> dict[str, Any]:
     if status is None:
         raise NotCheckedError("a session that has ended is not known any more")
@@ -676,8 +692,9 @@ def unknown_session_text(account: Account) -> str:
 
 @_clause(
     ENDPOINTS,
-    "GetSessionEndpoint answers as soon as a session of 3.5 is CREATED: an https URL without a "
-    "port, and a token for about 30 minutes.",
+    "GetSessionEndpoint answers as soon as a session of 3.5 is CREATED: an https URL, to which "
+    "Amazon's clients append port 443 (the emulator's has its own), and a token for about 30 "
+    "minutes.",
     STUDIO,
     CONNECT,
     evidence=_DOCUMENTED,
@@ -688,7 +705,7 @@ def endpoint(account: Account) -> None:
     session_id = account.ready()
     for pause in pauses(60):
         answer = account.call("get_session_endpoint", SessionId=session_id)
-        assert re.fullmatch(r"https://[^:/]+/?", answer["EndpointUrl"]), "the URL has another form"
+        assert re.fullmatch(r"https://[^/]+/?", answer["EndpointUrl"]), "the URL has another form"
         if answer.get("AuthToken"):
             break
         account.wait(pause)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from contract.account import ENGINES, SPARK_3, SPARK_35, Account
+from contract.account import ENGINES, SPARK_3, Account
+from contract.behaviours import CASES, DEFAULTS, NAMES, WORK_GROUPS
 from contract.clauses import CLAUSES, Evidence
 from contract.page import FIRST, HOLDS, NOT_CHECKED, PAGE, load, render
 from contract.run import check, greatest_cost
@@ -18,22 +18,7 @@ from athena_session_provider.emulator import VARIANTS, Emulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORK_GROUPS = {SPARK_3: "spark", SPARK_35: "spark-35"}
 SECONDS: dict[str, Any] = {"start_seconds": 1.0, "terminate_seconds": 1.0}
-COMBINATIONS = 20
-SEED = 12
-
-DEFAULTS = {name: values[0] for name, values in VARIANTS.items()}
-ONE_AT_A_TIME = [{name: value} for name, values in VARIANTS.items() for value in values[1:]]
-
-
-def combinations() -> list[dict[str, Any]]:
-    """Draw values for all variants at the same time."""
-    draw = random.Random(SEED)  # noqa: S311 - the same ones each time
-    return [
-        {name: draw.choice(values) for name, values in VARIANTS.items()}
-        for _ in range(COMBINATIONS)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +58,7 @@ def expected(variant: str, engine: str, settings: dict[str, Any]) -> Any:
 def excused(name: str, settings: dict[str, Any]) -> bool:
     """Whether a clause cannot be checked while the service behaves like that."""
     forgets = {"terminate", "terminate_again", "idle_timeout", "idle_timeout_without_a_client"} | {
+        "idle_since_of_ended",
         "endpoint_of_ended",
         "calculation_in_ended",
         "tags_of_ended",
@@ -86,13 +72,7 @@ def excused(name: str, settings: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, *ONE_AT_A_TIME, *combinations()],
-    ids=["defaults"]
-    + [f"{name}={value}" for each in ONE_AT_A_TIME for name, value in each.items()]
-    + [f"combination-{number}" for number in range(COMBINATIONS)],
-)
+@pytest.mark.parametrize("changes", CASES, ids=NAMES)
 def test_the_contract_holds(emulated: Emulator, changes: dict[str, Any]) -> None:
     """Each clause as it is stated, and each open question with the answer that is set."""
     emulated.reset()

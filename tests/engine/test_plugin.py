@@ -131,7 +131,7 @@ def test_settings_that_do_not_exist_are_refused(yaml_stack: PluginStack) -> None
     yaml_stack.configure({"athena-session:regoin": "eu-west-1"})
     output = yaml_stack.fail("preview").output
     assert "regoin" in output
-    assert "did you mean region?" in output
+    assert 'did you mean "region"?' in output
     yaml_stack.configure({"athena-session:regoin": None, "athena-session:secretKey": None})
     output = yaml_stack.fail("preview").output
     assert "athena-session:secretKey" in output
@@ -457,7 +457,10 @@ def test_killed_processes_leave_what_the_next_command_repairs(
     for group in groups:
         athena_client(emulator).create_work_group(
             Name=group,
-            Configuration={"EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"}},
+            Configuration={
+                "EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"},
+                "ExecutionRole": "arn:aws:iam::123456789012:role/spark",
+            },
         )
     stack.declare({"deleting": session(workGroup="deleting")})
     stack.up()
@@ -565,12 +568,12 @@ def test_the_schema_passes_the_engine(yaml_stack: PluginStack) -> None:
     assert set(printed["resources"][SESSION]["inputProperties"]) == set(ours["inputProperties"])
 
 
-def test_package_add_takes_a_folder(yaml_stack: PluginStack, emulator: Emulator) -> None:
+def test_package_add_takes_the_plugin(yaml_stack: PluginStack, emulator: Emulator) -> None:
     """It writes the package into the project, whose programs then need nothing else."""
     stack = yaml_stack
     project = {"name": stack.project, "runtime": "yaml"}
     (stack.program_folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    stack.succeed("package", "add", "../plugin")
+    stack.succeed("package", "add", "../plugin/pulumi-resource-athena-session")
     project = yaml.safe_load((stack.program_folder / "Pulumi.yaml").read_text())
     assert "athena-session" in project["packages"]
     project["resources"] = {"spark": session()}

@@ -146,7 +146,7 @@ def test_a_work_group_from_the_first_up_to_destroy(
     assert tags == [{"Key": "env", "Value": "dev"}]
 
     aws_stack.refresh("--expect-no-changes")
-    assert "13 unchanged" in aws_stack.up("--expect-no-changes").output
+    assert "14 unchanged" in aws_stack.up("--expect-no-changes").output
 
     # The session ends before its work group goes, and nothing is left.
     emulator.clear_calls()

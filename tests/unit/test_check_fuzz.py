@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from pulumi.runtime.rpc import UNKNOWN
 
-from athena_session_provider.inputs import AWS_KEYS, IDENTITY, OUTPUTS, OWN_ARGUMENTS, TIMEOUTS
+from athena_session_provider.inputs import IDENTITY, OUTPUTS, OWN_ARGUMENTS, TIMEOUTS
 from athena_session_provider.provider import AthenaSessionProvider
 from athena_session_provider.service.request import start_session_members
+from athena_session_provider.service.settings import ARGUMENTS
 
 NAMES = (*start_session_members(), *OWN_ARGUMENTS, *OUTPUTS, IDENTITY, TIMEOUTS, "region")
 MEMBERS = (
-    *AWS_KEYS,
+    *ARGUMENTS,
     "max_concurrent_dpus",
     "MaxConcurrentDpus",
     "coordinator_dpu_size",
@@ -97,18 +98,18 @@ def test_very_deep_values_are_refused(news: dict[str, Any]) -> None:
         ("work_group", "🚀", "has to match"),
         ("work_group", "${aws.region}", "has to match"),
         ("session_idle_timeout_in_minutes", math.nan, "not the number nan"),
-        ("session_idle_timeout_in_minutes", float(2**53), "has to be a whole number from"),
-        ("session_idle_timeout_in_minutes", 1.5, "has to be a whole number from"),
+        ("session_idle_timeout_in_minutes", float(2**53), "must be a whole number from"),
+        ("session_idle_timeout_in_minutes", 1.5, "must be a whole number from"),
         ("session_idle_timeout_in_minutes", True, "not true"),
         ("triggers", {"at": math.nan}, "does not equal itself"),
         ("triggers", deep, "nested more than"),
-        ("tags", {"aws:owner": "me"}, "AWS keeps for itself"),
+        ("tags", {"aws:owner": "me"}, "reserved for AWS"),
         ("tags", {"key": "x" * 257}, "has 257 characters"),
         ("tags", {"key\x00": "x"}, "control character"),
         ("execution_role", "role", "characters"),
         ("adopt_session_id", "", "has 0 characters"),
         ("restart_when_dead", "no", "must be true or false"),
-        ("timeouts", {"create": "soon"}, "is no duration"),
+        ("timeouts", {"create": "soon"}, "invalid duration"),
         ("aws", {"secret_key": "x"}, "is a credential"),
     ],
 )

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from scripted import FakeClock, ScriptedAthena, answer
+from scripted import IDENTITY, REQUEST, FakeClock, ScriptedAthena, answer, lifecycle, start
 
 from athena_session_provider.service import errors
-from athena_session_provider.service.lifecycle import Created, SessionLifecycle
-from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.states import SessionState
-from athena_session_provider.service.token import Identity, client_request_token
+from athena_session_provider.service.token import client_request_token
 from athena_session_provider.service.waiting import Deadline
-
-IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
-REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
-
-
-def lifecycle(
-    athena: ScriptedAthena, timeout: float = 600, work_group: str = "spark", **receivers: Any
-) -> SessionLifecycle:
-    """The operations of a new process."""
-    pollers = PollerPool(athena.clock.monotonic)
-    deadline = Deadline.after(timeout, athena.clock)
-    return SessionLifecycle(athena, work_group, pollers, deadline, **receivers)
-
-
-def start(
-    athena: ScriptedAthena,
-    timeout: float = 600,
-    *,
-    shown: list[str] | None = None,
-    previous_token: str = "",
-) -> Created:
-    return lifecycle(athena, timeout, progress=(shown if shown is not None else []).append).create(
-        IDENTITY,
-        REQUEST,
-        previous_token=previous_token,
-        cleanup=lambda: Deadline.after(60, athena.clock),
-    )
 
 
 def end(
@@ -252,6 +221,32 @@ def test_a_poll_that_is_refused_ends_the_wait_and_the_session(athena: ScriptedAt
     with pytest.raises(errors.AccessDeniedError, match="was terminated"):
         start(athena)
     assert athena.live() == []
+
+
+def test_an_older_session_that_may_not_be_adopted_is_left_alone(athena: ScriptedAthena) -> None:
+    """The old session of a replacement that creates first: the next generation is started."""
+    start(athena)
+    athena.clock.now += 60
+    asked: list[str] = []
+
+    def may_adopt(session_id: str) -> bool:
+        asked.append(session_id)
+        return False
+
+    assert start(athena, may_adopt=may_adopt).status.session_id == "session-1"
+    # The one that this create started itself is not asked about: nothing would ever be ours.
+    assert asked == ["session-0"]
+    assert athena.live() == ["session-0", "session-1"]
+
+
+def test_a_create_that_may_not_adopt_ends_only_its_own_session(athena: ScriptedAthena) -> None:
+    """When it fails, too."""
+    start(athena)
+    athena.clock.now += 60
+    athena.states = ("CREATING",)
+    with pytest.raises(errors.WaitTimeoutError):
+        start(athena, timeout=30, may_adopt=lambda _session_id: False)
+    assert athena.live() == ["session-0"]
 
 
 def test_delete_terminates_and_waits(athena: ScriptedAthena) -> None:

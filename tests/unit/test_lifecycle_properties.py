@@ -21,10 +21,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from scripted import EPOCH, FakeClock, answer
+from scripted import EPOCH, FakeClock, FakeHost, ScriptedOperations, answer
 
-from athena_session_provider.operations.run import ProviderHost, Run
-from athena_session_provider.operations.session import SessionOperations
 from athena_session_provider.service import errors
 from athena_session_provider.service.api import (
     SessionDetails,
@@ -269,28 +267,9 @@ class Service:
         return tags
 
 
-class Host(ProviderHost):
-    """A host whose time is the fake clock's."""
-
-    fake: FakeClock
-
-    def clock(self) -> FakeClock:
-        return self.fake
-
-    cleanup_clock = clock
-
-
-class Operations(SessionOperations):
+def command_of(service: Service) -> ScriptedOperations:
     """The operations of one command, which may be killed."""
-
-    def __init__(self, service: Service) -> None:
-        host = Host(lambda _urn, _message: None, lambda _urn, _message: None)
-        object.__setattr__(host, "fake", service.clock)
-        super().__init__({}, Run(service.clock), host, unknown=object())
-        self.service = service
-
-    def _athena(self, _props: Mapping[str, Any]) -> Service:
-        return self.service
+    return ScriptedOperations(service, FakeHost(service.clock))
 
 
 GAVE_UP = (errors.AthenaSessionError, RuntimeError, KeyboardInterrupt, Killed)
@@ -348,13 +327,13 @@ class Histories(RuleBasedStateMachine):
             "identity": {"urn": name, "owner": IDENTITY},
         }
 
-    def command(self) -> Operations:
+    def command(self) -> ScriptedOperations:
         """Start another command, which takes Pulumi a while."""
         self.service.dead = False
         self.clock.now += COMMAND_SECONDS
-        return Operations(self.service)
+        return command_of(self.service)
 
-    def create(self, operations: Operations, name: str) -> bool:
+    def create(self, operations: ScriptedOperations, name: str) -> bool:
         """What an up does for a resource that the state does not have; tells if it succeeded."""
         before = self.service.starts
         try:
@@ -374,7 +353,7 @@ class Histories(RuleBasedStateMachine):
             self.unfinished.add(session_id)
         return True
 
-    def delete(self, operations: Operations, name: str) -> bool:
+    def delete(self, operations: ScriptedOperations, name: str) -> bool:
         """What a destroy does for a resource that the state has; tells if it succeeded."""
         known = self.state[name]
         assert known is not None

@@ -145,10 +145,13 @@ def test_a_new_provider_gets_an_identity_and_keeps_it(adapter: Adapter) -> None:
 def test_settings_are_checked(adapter: Adapter) -> None:
     """What is unknown is named; what Pulumi adds, and what is not known yet, is let pass."""
     _, failures = adapter.check_config({}, {"regoin": "x"})
-    assert failures == [("regoin", "is not known; did you mean region?")]
+    assert failures == [("regoin", 'is not known; did you mean "region"?')]
     _, failures = adapter.check_config({}, {"accessKey": "AK"})
     assert [path for path, _ in failures] == [""]
     assert "athena-session:secretKey" in failures[0][1]
+    _, failures = adapter.check_config({}, {"maxRetries": 2.0, "insecure": "maybe"})
+    assert [path for path, _ in failures] == [""]
+    assert failures[0][1].startswith("athena-session:insecure has to be true or false")
     _, failures = adapter.check_config({}, {"region": UNKNOWN, "version": "1", "__internal": {}})
     assert failures == []
 
@@ -182,22 +185,28 @@ def test_unknown_regions_stay_unknown(adapter: Adapter) -> None:
     assert checked == {"workGroup": UNKNOWN, "engineConfiguration": {}, "region": "eu-west-1"}
 
 
+def secret_of(value: Any) -> PropertyValue:
+    """A secret value of the SDK."""
+    return PropertyValue(value, is_secret=True)
+
+
 # -- values ---------------------------------------------------------------------------------------
 
 
 def test_values_keep_their_secrets_by_position() -> None:
     """In maps and lists; a number becomes the SDK's only kind of number."""
     inputs = {
-        "a": PropertyValue("s").with_secret(True),
-        "m": PropertyValue({"x": PropertyValue(1.0).with_secret(True), "y": PropertyValue("o")}),
-        "l": PropertyValue([PropertyValue("0"), PropertyValue("1").with_secret(True)]),
+        "a": secret_of("s"),
+        "m": PropertyValue({"x": secret_of(1.0), "y": PropertyValue("o")}),
+        "l": PropertyValue([PropertyValue("0"), secret_of("1")]),
     }
     plain = server.plain_map(inputs)
     assert plain == {"a": "s", "m": {"x": 1.0, "y": "o"}, "l": ["0", "1"]}
     assert server.wrapped_map(plain, inputs) == inputs
     grown = server.wrapped_map({"m": {"x": 2, "z": "new"}, "l": ["0", "1", "2"]}, inputs)
-    assert grown["m"].value["x"] == PropertyValue(2.0).with_secret(True)  # type: ignore[index]
-    assert not grown["m"].value["z"].is_secret  # type: ignore[index]
+    inside: Any = grown["m"].value
+    assert inside["x"] == secret_of(2.0)
+    assert not inside["z"].is_secret
 
 
 @pytest.mark.parametrize("text", sorted(UNKNOWNS))
@@ -239,7 +248,7 @@ def test_the_sdk_has_what_the_server_relies_on() -> None:
         sdk.DiffResponse: {"changes", "replaces", "diffs", "delete_before_replace"},
     }
     for kind, names in wanted.items():
-        assert names <= set(inspect.signature(kind.__init__).parameters), kind
+        assert names <= set(inspect.signature(kind).parameters), kind
 
 
 class Aborted(Exception):  # noqa: N818 - as gRPC ends a call
@@ -264,7 +273,7 @@ class Failing(sdk.Provider):
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
+    async def create(self, _request: sdk.CreateRequest) -> sdk.CreateResponse:
         raise self.error
 
 
@@ -272,7 +281,7 @@ def create(error: Exception) -> Context:
     """Call Create of a provider that fails with this error."""
     servicer = server.Servicer([], "0", Failing(error), engine_address="")
     context = Context()
-    secret = PropertyValue("s").with_secret(True)
+    secret = secret_of("s")
     request = provider_pb2.CreateRequest(
         urn=URN, properties=PropertyValue.marshal_map({"description": secret})
     )

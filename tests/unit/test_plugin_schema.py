@@ -18,6 +18,7 @@ from athena_session_provider.plugin.schema import (
     package_schema,
     plain_text,
 )
+from athena_session_provider.service.configuration_keys import KEYS
 from athena_session_provider.service.request import service_model
 
 SCHEMA = package_schema()
@@ -109,6 +110,18 @@ def test_outputs_include_the_inputs() -> None:
     names = {re.sub(r"_(.)", lambda found: found[1].upper(), name) for name in OUTPUTS}
     assert set(RESOURCE["properties"]) == set(RESOURCE["inputProperties"]) | names
     assert set(RESOURCE["required"]) <= set(RESOURCE["properties"])
+
+
+def test_settings_are_those_of_the_stacks_configuration() -> None:
+    """With the types by which they are read, as the configuration and an explicit provider."""
+    settings = SCHEMA["config"]["variables"]
+    assert set(settings) == set(KEYS)
+    assert SCHEMA["provider"]["inputProperties"] == settings
+    for name, key in KEYS.items():
+        scalar = settings[name].get("type") in ("string", "integer", "boolean")
+        assert scalar is not key.structured, name
+    assert settings["insecure"]["type"] == "boolean"
+    assert settings["maxRetries"]["type"] == "integer"
 
 
 def test_keys_are_secret() -> None:

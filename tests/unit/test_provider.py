@@ -96,7 +96,7 @@ def test_check_merges_default_tags() -> None:
         ({"aws": {"access_key": "AK"}}, "aws.access_key", "inputs are stored in the state"),
         ({"aws": {"regoin": "x"}}, "aws.regoin", "is not known"),
         ({"aws": "x"}, "aws", "must be a map of AWS settings"),
-        ({"timeouts": {"create": "soon"}}, "timeouts.create", "is no duration"),
+        ({"timeouts": {"create": "soon"}}, "timeouts.create", "invalid duration"),
         ({"work_grup": "x"}, "work_grup", "did you mean work_group?"),
     ],
 )
