@@ -49,7 +49,8 @@ class Silent:
 
 @pytest.fixture
 def adapter() -> Adapter:
-    return Adapter(Silent())
+    engine: Any = Silent()
+    return Adapter(engine)
 
 
 # -- names ----------------------------------------------------------------------------------------
