@@ -86,7 +86,7 @@ class _Attempt(Generic[T]):
         if error is None:
             return self._value[0]
         if isinstance(error, AthenaSessionError):
-            # Each thread adds to its error what became of its own session.
+            # Each thread adds the result for its own session to its error.
             own = type(error).__new__(type(error), *error.args)
             own.__dict__.update(error.__dict__)
             raise own from error.__cause__
