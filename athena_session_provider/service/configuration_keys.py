@@ -300,7 +300,7 @@ def _account_id(value: Any) -> str:
         value = str(int(value)) if value == int(value) else ""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{12}", value):
         # A number that has lost its leading zeros may be any account: it is not guessed.
-        raise ValueError("is no account id, which is text of 12 digits; put it in quotes")
+        raise ValueError("is an invalid account id, which is text of 12 digits; put it in quotes")
     return value
 
 
@@ -319,7 +319,7 @@ def _url(value: Any) -> str:
 
 
 def _proxy(value: Any) -> str:
-    # Empty text means none, and overrides the environment.
+    # Empty text means no proxy, even if the environment names one.
     if value == "":
         return ""
     text = _text(value)
@@ -361,7 +361,7 @@ def _duration(value: Any) -> int:
     text = value if isinstance(value, str) else ""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError('is not a duration; write it as in "15m", "1h30m" or "3600s"')
+        raise ValueError('is an invalid duration; write it as in "15m", "1h30m" or "3600s"')
     seconds = sum(
         float(number) * _UNIT_SECONDS[unit if unit in _UNIT_SECONDS else "us"]
         for number, unit in parts
@@ -477,7 +477,7 @@ def _endpoints(value: Any) -> tuple[tuple[str, str], ...]:
         raise ValueError('must be a list such as [{"athena": "https://..."}]')
     found: dict[str, str] = {}
     for service, url in ((str(name), url) for one in maps for name, url in one.items()):
-        # Pulumi knows some 300 services: only those of Athena are checked for typing errors.
+        # Pulumi knows some 300 services: only a typo of Athena is recognized.
         if service != "athena" and difflib.get_close_matches(service.lower(), ["athena"], 1, 0.8):
             raise ValueError(f'has the unknown service "{service}"; did you mean "athena"?')
         if url is None or url == "":
