@@ -1,7 +1,7 @@
 """Sessions, the table of request tokens, and the clock they live by. No HTTP.
 
 Nothing runs in the background. A session carries the transitions that time will
-bring it, and each look at it first applies those that are due:
+bring it, and the first call that reads it applies those that are due:
 
     CREATING -> CREATED -> IDLE <-> BUSY -> TERMINATING -> TERMINATED
     CREATING -> FAILED, and IDLE -> TERMINATED when the idle timeout has passed
