@@ -66,8 +66,10 @@ format: setup ## put the code into its form
 types: setup ## check types
 	$(BIN)/mypy
 
-properties: setup ## play many more random histories of the layer below Pulumi (a few minutes)
-	PROPERTY_EXAMPLES=5000 $(BIN)/python -m pytest tests/unit/test_lifecycle_properties.py
+properties: setup ## run the random tests with fresh seeds and many more examples (some minutes)
+	PROPERTY_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -n 2 $(ARGS) \
+	  tests/unit/test_lifecycle_properties.py tests/unit/test_check_fuzz.py \
+	  tests/unit/test_ownership.py tests/unit/test_provider_fuzz.py
 
 fault-matrix: setup ## run the fault matrix and write docs/fault-matrix.md anew (about an hour)
 	@rm -rf .fault-matrix

@@ -1,19 +1,18 @@
 """Random histories of two resources: whatever goes wrong, the next create makes it right.
 
 Hypothesis plays Pulumi (the state, the commands), the service (by its own, skewed clock) and fate.
-`make properties` plays longer; PROPERTY_EXAMPLES is how many histories there are.
+`make properties` plays longer.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -43,7 +42,6 @@ from athena_session_provider.service.states import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "150"))
 STEPS = 50
 RESOURCES = ("a", "b")
 IDENTITY = "0123456789abcdef0123456789abcdef"
@@ -511,13 +509,5 @@ class Histories(RuleBasedStateMachine):
 def test_the_next_create_makes_it_right() -> None:
     """Over all histories, and over at least 2,000 steps of them."""
     Histories.steps = 0
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(Histories, settings=settings(stateful_step_count=STEPS))
     assert Histories.steps >= 2000
