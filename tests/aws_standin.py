@@ -48,6 +48,8 @@ class Standin:
     """By operation: HTTP status, error code and message."""
     hold: threading.Event | None = None
     """Answers to STS wait for it."""
+    hold_athena: threading.Event | None = None
+    """Answers of Athena wait for it."""
     expiration: str = "2099-01-01T00:00:00Z"
     """Of the credentials of roles."""
     connects: list[str] = field(default_factory=list)
@@ -83,6 +85,8 @@ def aws_standin() -> Iterator[Standin]:  # noqa: C901 - a server with its handle
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             target = self.headers.get("X-Amz-Target", "")
             if target:
+                if standin.hold_athena is not None:
+                    standin.hold_athena.wait(30)
                 operation, parameters = target.rpartition(".")[2], json.loads(body or b"{}")
             else:
                 parameters = dict(urllib.parse.parse_qsl(body.decode()))
@@ -157,8 +161,9 @@ def aws_standin() -> Iterator[Standin]:  # noqa: C901 - a server with its handle
     try:
         yield standin
     finally:
-        if standin.hold is not None:
-            standin.hold.set()
+        for hold in (standin.hold, standin.hold_athena):
+            if hold is not None:
+                hold.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -34,8 +35,8 @@ class SingleFlight(Generic[T]):
         self,
         work: Callable[[], T],
         *,
-        seconds: float,
-        late: Callable[[], Exception],
+        seconds: float = math.inf,
+        late: Callable[[], Exception] = TimeoutError,
         cancelled: threading.Event | None = None,
     ) -> T:
         """Return the result of ``work``, or raise its error.
@@ -53,7 +54,7 @@ class SingleFlight(Generic[T]):
             attempt = self._attempt
             if attempt is None or attempt.done.is_set():
                 attempt = self._attempt = _Attempt(work)
-                threading.Thread(target=attempt.run, name="aws-credentials", daemon=True).start()
+                threading.Thread(target=attempt.run, name="aws-call", daemon=True).start()
         end = time.monotonic() + seconds
         while not attempt.done.wait(_SLICE_SECONDS):
             now = time.monotonic()
@@ -86,7 +87,7 @@ class _Attempt(Generic[T]):
         if error is None:
             return self._value[0]
         if isinstance(error, AthenaSessionError):
-            # Each thread adds to its error what became of its own session.
+            # Each thread adds the result for its own session to its error.
             own = type(error).__new__(type(error), *error.args)
             own.__dict__.update(error.__dict__)
             raise own from error.__cause__

@@ -45,7 +45,7 @@ class BotoAthena:
 
         Args:
             settings: Where and as whom to call.
-            cancelled: Ends a wait for credentials.
+            cancelled: Ends a wait for credentials, and for the answer to a call that only reads.
 
         Raises:
             ConfigurationError: The profile, a file or the region is wrong.
@@ -266,8 +266,17 @@ class BotoAthena:
         self.require_allowed_account()
         client = self._connection().client
         method: Callable[..., dict[str, Any]] = getattr(client, xform_name(operation))
-        with self._translated(operation, subject):
-            return method(**parameters)
+
+        def send() -> dict[str, Any]:
+            with self._translated(operation, subject):
+                return method(**parameters)
+
+        if self._cancelled is None or not operation.startswith(("Get", "List")):
+            # The answer to a call that changes something is always waited for.
+            return send()
+        reading: SingleFlight[dict[str, Any]] = SingleFlight()
+        # botocore's own timeouts end the call, if nothing is cancelled.
+        return reading.run(send, cancelled=self._cancelled)
 
     @contextmanager
     def _translated(self, operation: str, subject: str) -> Iterator[None]:
@@ -320,7 +329,7 @@ def shared_athena(settings: AwsSettings, cancelled: threading.Event | None = Non
 
     Args:
         settings: Where and as whom to call.
-        cancelled: Ends a wait for credentials; that of the first caller counts.
+        cancelled: As for BotoAthena; that of the first caller counts.
 
     Raises:
         ConfigurationError: The profile, a file or the region is wrong.

@@ -217,8 +217,8 @@ def _mfa(failed: _Failed) -> errors.AthenaSessionError:
 
 def _supplier(failed: _Failed) -> errors.AthenaSessionError:
     return errors.CredentialsError(
-        f"The AWS credentials ({failed.source}) could not be had: {failed.detail}. Run `aws sts "
-        f"get-caller-identity{failed.option}` to see whether the AWS CLI can have them."
+        f"The AWS credentials ({failed.source}) could not be obtained: {failed.detail}. Run "
+        f"`aws sts get-caller-identity{failed.option}` to see whether the AWS CLI obtains them."
     )
 
 

@@ -201,28 +201,28 @@ def parsed(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("has to be text")
+        raise ValueError("must be text")
     if not value or value.strip() != value or not value.isprintable():
-        raise ValueError("has to be text without blanks around it and without control characters")
+        raise ValueError("must be text without blanks around it and without control characters")
     return value
 
 
 def _region(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,63}", value):
-        raise ValueError("has to be the name of a region, such as eu-west-1")
+        raise ValueError("must be the name of a region, such as eu-west-1")
     return value
 
 
 def _credential(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise ValueError("has to be text without blanks, line ends and letters outside ASCII")
+        raise ValueError("must be text without blanks, line ends and letters outside ASCII")
     return value
 
 
 def _file(value: Any) -> str:
     text = _text(value)
     if "\0" in text:
-        raise ValueError("has to be the path of a file")
+        raise ValueError("must be the path of a file")
     return text
 
 
@@ -233,7 +233,7 @@ def _document(value: Any) -> str:
     except (TypeError, ValueError):
         document = None  # what Pulumi handed over is no JSON
     if not isinstance(document, str) or not isinstance(parsed(document), Mapping):
-        raise ValueError("has to be an IAM policy in JSON")
+        raise ValueError("must be an IAM policy in JSON")
     return document
 
 
@@ -245,7 +245,7 @@ def _boolean(value: Any) -> bool:
         return True
     if isinstance(value, str) and value in ("0", "f", "F", "FALSE", "false", "False"):
         return False
-    raise ValueError("has to be true or false")
+    raise ValueError("must be true or false")
 
 
 def _whole_number(low: int, high: int) -> Reader:
@@ -256,9 +256,9 @@ def _whole_number(low: int, high: int) -> Reader:
         elif isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
             number = int(value)
         if number is None or not math.isfinite(number) or number != int(number):
-            raise ValueError(f"has to be a whole number from {low} to {high}")
+            raise ValueError(f"must be a whole number from {low} to {high}")
         if not low <= number <= high:
-            raise ValueError(f"is {int(number)}, and has to be from {low} to {high}")
+            raise ValueError(f"is {int(number)}, and must be from {low} to {high}")
         return int(number)
 
     return read
@@ -268,7 +268,7 @@ def _choice(*options: str) -> Reader:
     def read(value: Any) -> str:
         lower = {option.lower(): option for option in options}
         if not isinstance(value, str) or value.lower() not in lower:
-            raise ValueError(f"has to be one of {', '.join(options)}")
+            raise ValueError(f"must be one of {', '.join(options)}")
         return lower[value.lower()]
 
     return read
@@ -277,7 +277,7 @@ def _choice(*options: str) -> Reader:
 def _items(value: Any, example: str) -> list[Any]:
     value = parsed(value)
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"has to be a list such as {example}")
+        raise ValueError(f"must be a list such as {example}")
     return list(value)
 
 
@@ -300,7 +300,7 @@ def _account_id(value: Any) -> str:
         value = str(int(value)) if value == int(value) else ""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{12}", value):
         # A number that has lost its leading zeros may be any account: it is not guessed.
-        raise ValueError("is no account id, which is text of 12 digits; put it in quotes")
+        raise ValueError("is an invalid account id, which is text of 12 digits; put it in quotes")
     return value
 
 
@@ -312,14 +312,14 @@ def _url(value: Any) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise ValueError("has to be a URL such as https://example.com")
+        raise ValueError("must be a URL such as https://example.com")
     if "@" in parts.netloc:
         raise ValueError("has a user name or a password in its URL, which AWS's endpoints have not")
     return text
 
 
 def _proxy(value: Any) -> str:
-    # Empty text says that there is none, whatever the environment says.
+    # Empty text means no proxy, even if the environment names one.
     if value == "":
         return ""
     text = _text(value)
@@ -329,20 +329,20 @@ def _proxy(value: Any) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise ValueError("has to be the URL of a proxy such as http://proxy.example.com:3128")
+        raise ValueError("must be the URL of a proxy such as http://proxy.example.com:3128")
     return text if "://" in text else f"http://{text}"
 
 
 def _hosts(value: Any) -> str:
     if not isinstance(value, str) or (value and not value.isprintable()):
-        raise ValueError("has to be text, host names with commas between them")
+        raise ValueError("must be text, host names with commas between them")
     return value
 
 
 def _tags(value: Any) -> tuple[tuple[str, str], ...]:
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError('has to be a map of tags such as {"team": "data"}')
+        raise ValueError('must be a map of tags such as {"team": "data"}')
     return tuple(sorted((str(key), _tag_value(str(key), tag)) for key, tag in value.items()))
 
 
@@ -361,7 +361,7 @@ def _duration(value: Any) -> int:
     text = value if isinstance(value, str) else ""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError('is no duration; write it as in "15m", "1h30m" or "3600s"')
+        raise ValueError('is an invalid duration; write it as in "15m", "1h30m" or "3600s"')
     seconds = sum(
         float(number) * _UNIT_SECONDS[unit if unit in _UNIT_SECONDS else "us"]
         for number, unit in parts
@@ -371,7 +371,7 @@ def _duration(value: Any) -> int:
 
 def _role_seconds(seconds: float) -> int:
     if not MINIMUM_ROLE_SECONDS <= seconds <= MAXIMUM_ROLE_SECONDS:
-        raise ValueError("has to be from 15 minutes to 12 hours")
+        raise ValueError("must be from 15 minutes to 12 hours")
     return round(seconds)
 
 
@@ -386,7 +386,7 @@ def _structure(members: Mapping[str, tuple[str, Reader]], value: Any) -> dict[st
     """Read a map of known members, in either case; raises ValueError."""
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError(f"has to be a map of {', '.join(members)}")
+        raise ValueError(f"must be a map of {', '.join(members)}")
     found: dict[str, Any] = {}
     for key, item in value.items():
         name = camel_case(str(key))
@@ -458,7 +458,7 @@ def _default_tags(value: Any) -> tuple[tuple[str, str], ...]:
     """Read ``{"tags": {...}}``, or the map of tags itself."""
     value = parsed(value)
     if not isinstance(value, Mapping):
-        raise ValueError('has to be a map such as {"tags": {"team": "data"}}')
+        raise ValueError('must be a map such as {"tags": {"team": "data"}}')
     if not isinstance(value.get("tags"), Mapping):
         return _tags({key: tag for key, tag in value.items() if key != "tags" or tag is not None})
     tags: tuple[tuple[str, str], ...] = _structure(_DEFAULT_TAGS, value).get("tags", ())
@@ -474,10 +474,10 @@ def _endpoints(value: Any) -> tuple[tuple[str, str], ...]:
     value = parsed(value)
     maps = [value] if isinstance(value, Mapping) else value
     if not isinstance(maps, (list, tuple)) or not all(isinstance(one, Mapping) for one in maps):
-        raise ValueError('has to be a list such as [{"athena": "https://..."}]')
+        raise ValueError('must be a list such as [{"athena": "https://..."}]')
     found: dict[str, str] = {}
     for service, url in ((str(name), url) for one in maps for name, url in one.items()):
-        # Pulumi knows some 300 services: only what was meant for Athena can be told from a typo.
+        # Pulumi knows some 300 services: only a typo of Athena is recognized.
         if service != "athena" and difflib.get_close_matches(service.lower(), ["athena"], 1, 0.8):
             raise ValueError(f'has the unknown service "{service}"; did you mean "athena"?')
         if url is None or url == "":
@@ -503,7 +503,7 @@ def _tag_policy(value: Any) -> str:
 def _products(value: Any) -> tuple[str, ...]:
     products = _texts(value)
     if not all(product.isascii() for product in products):
-        raise ValueError("has to be a list of texts in ASCII")
+        raise ValueError("must be a list of texts in ASCII")
     return tuple(products)
 
 

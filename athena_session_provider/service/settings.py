@@ -167,7 +167,7 @@ def _check_argument(name: str, value: Any) -> list[Failure]:
     if name == CONFIG_NAMESPACE:
         if isinstance(value, str) and value and ":" not in value:
             return []
-        return [Failure(f"aws.{name}", "has to be the name of a namespace, such as team")]
+        return [Failure(f"aws.{name}", "must be the name of a namespace, such as team")]
     key = KEYS[camel_case(name)]
     try:
         read = key.read(value)

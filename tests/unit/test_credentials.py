@@ -580,6 +580,25 @@ def test_ctrl_c_ends_the_wait_for_sts(standin: Standin, monkeypatch: pytest.Monk
     assert len(standin.calls) <= 1
 
 
+def test_ctrl_c_ends_the_wait_for_an_answer_that_is_only_read(
+    standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not for that of a call which changes something: its session would be lost."""
+    monkeypatch.setattr(background, "GRACE_SECONDS", 0.3)
+    cancelled = threading.Event()
+    athena = athena_of(standin, KEYS, cancelled)
+    athena.list_sessions("spark")
+    standin.hold_athena = threading.Event()
+    cancelled.set()
+    started = time.monotonic()
+    with pytest.raises(errors.CancelledError):
+        athena.list_sessions("spark")
+    assert time.monotonic() - started < 2
+    threading.Timer(1.0, standin.hold_athena.set).start()
+    request = {"WorkGroup": "spark", "EngineConfiguration": {}}
+    assert athena.start_session(request, "0" * 32).session_id == "s"
+
+
 def test_after_ctrl_c_a_session_can_still_be_ended(
     standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

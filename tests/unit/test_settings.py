@@ -285,12 +285,12 @@ def test_tags_of_a_session() -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"aws:secretKey": "SK"}, "Of aws:accessKey and aws:secretKey only one is set"),
     ({"aws:token": "T"}, "aws:token is set without"),
-    ({"aws:accessKey": "AK\n", "aws:secretKey": "SK"}, "aws:accessKey has to be text without"),
-    ({"aws:region": "eu west 1"}, "aws:region has to be the name of a region"),
+    ({"aws:accessKey": "AK\n", "aws:secretKey": "SK"}, "aws:accessKey must be text without"),
+    ({"aws:region": "eu west 1"}, "aws:region must be the name of a region"),
     ({"aws:endpoints": "{"}, "aws:endpoints is not valid JSON"),
     ({"aws:endpoints": "[" * 100_000}, "aws:endpoints is not valid JSON"),
-    ({"aws:endpoints": '"http://a"'}, "has to be a list such as"),
-    ({"aws:endpoints": '[{"athena": "a"}]'}, "endpoint for athena that has to be a URL"),
+    ({"aws:endpoints": '"http://a"'}, "must be a list such as"),
+    ({"aws:endpoints": '[{"athena": "a"}]'}, "endpoint for athena that must be a URL"),
     ({"aws:endpoints": '[{"athena": "http://u:p@a"}]'}, "has a user name or a password"),
     ({"aws:endpoints": '[{"athenna": "http://a"}]'}, 'did you mean "athena"'),
     ({"aws:assumeRoles": "[{}]"}, "entry that needs a roleArn"),
@@ -308,17 +308,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
             '{"webIdentityToken": "t", "webIdentityTokenFile": "f"}'},
         "remove one",
     ),
-    ({"aws:defaultTags": "[]"}, "aws:defaultTags has to be a map"),
+    ({"aws:defaultTags": "[]"}, "aws:defaultTags must be a map"),
     ({"aws:defaultTags": '{"tags": {"a": []}}'}, "a tag a whose value is no text"),
     ({"aws:ignoreTags": '{"key": ["a"]}'}, 'did you mean "keys"'),
-    ({"aws:allowedAccountIds": "123456789012"}, "has to be a list such as"),
-    ({"aws:allowedAccountIds": "[12345678901]"}, "is no account id"),
-    ({"aws:forbiddenAccountIds": '["12345678901x"]'}, "is no account id"),
-    ({"aws:useFipsEndpoint": "yes"}, "aws:useFipsEndpoint has to be true or false"),
-    ({"aws:httpsProxy": "ftp://x"}, "has to be the URL of a proxy"),
-    ({"aws:maxRetries": "-1"}, "has to be a whole number"),
-    ({"aws:maxRetries": "5000"}, "is 5000, and has to be from 0 to 1000"),
-    ({"aws:retryMode": "legacy"}, "has to be one of standard, adaptive"),
+    ({"aws:allowedAccountIds": "123456789012"}, "must be a list such as"),
+    ({"aws:allowedAccountIds": "[12345678901]"}, "is an invalid account id"),
+    ({"aws:forbiddenAccountIds": '["12345678901x"]'}, "is an invalid account id"),
+    ({"aws:useFipsEndpoint": "yes"}, "aws:useFipsEndpoint must be true or false"),
+    ({"aws:httpsProxy": "ftp://x"}, "must be the URL of a proxy"),
+    ({"aws:maxRetries": "-1"}, "must be a whole number"),
+    ({"aws:maxRetries": "5000"}, "is 5000, and must be from 0 to 1000"),
+    ({"aws:retryMode": "legacy"}, "must be one of standard, adaptive"),
     ({"aws:tagPolicyCompliance": "error"}, 'tag_policy_compliance="disabled"'),
     (
         {"aws:allowedAccountIds": '["123456789012"]', "aws:skipRequestingAccountId": "true"},
@@ -378,7 +378,7 @@ def random_value(dice: random.Random, depth: int = 0) -> Any:
 
 def test_no_value_raises_anything_but_a_sentence() -> None:
     """Neither an argument of the wrong shape nor a configuration value; such as `[None]`."""
-    assert check_aws({"profile": [None]})[0].reason == "has to be text"
+    assert check_aws({"profile": [None]})[0].reason == "must be text"
     dice = random.Random(14)  # noqa: S311 - a fixed seed
     refused = 0
     sentences = set()
