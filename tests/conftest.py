@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from athena_session_provider.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# `make test` runs the same examples each time, so that a green run stays green; `make properties`
+# looks for new ones. An example that fails becomes a named case of its test.
+_ANY = settings(deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("fixed", _ANY, derandomize=True, max_examples=150)
+settings.register_profile(
+    "fresh", _ANY, max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "1000"))
+)
+settings.load_profile("fresh" if "PROPERTY_EXAMPLES" in os.environ else "fixed")
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ class ScriptedAthena:
         self._act("TagResource", lambda: self.tags.setdefault(arn, {}).update(tags))
 
     def untag_resource(self, arn: str, keys: Sequence[str]) -> None:
-        self._act("UntagResource", lambda: [self.tags[arn].pop(key) for key in keys])
+        self._act("UntagResource", lambda: [self.tags.get(arn, {}).pop(key, "") for key in keys])
 
     def list_tags(self, arn: str) -> dict[str, str]:
         tags: dict[str, str] = self._act("ListTagsForResource", lambda: self.tags.get(arn, {}))

@@ -80,15 +80,20 @@ def serve() -> NoReturn:
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what Spark prints goes to the log
     configuration = json.loads(requests.readline())
-    answers.write(json.dumps({"port": _start(configuration)}) + "\n")
+    port, jvm = _start(configuration)
+    ending = threading.Event()
+    threading.Thread(target=_end_with, args=(jvm, ending), daemon=True).start()
+    answers.write(json.dumps({"port": port}) + "\n")
     answers.flush()
     requests.read()
+    ending.set()
+    jvm.kill()  # left alone, it would end by itself, after its shutdown hooks
     shutil.rmtree(configuration["folder"], ignore_errors=True)
     os._exit(0)
 
 
-def _start(configuration: dict[str, Any]) -> int:
-    """Start Spark and its Connect server on loopback; return the port."""
+def _start(configuration: dict[str, Any]) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start Spark and its Connect server on loopback; return the port and the JVM."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -104,15 +109,14 @@ def _start(configuration: dict[str, Any]) -> int:
     server.maxInboundMessageSize(MAX_MESSAGE_BYTES)
     server.addService(jvm.org.apache.spark.sql.connect.service.SparkConnectService(False))  # noqa: FBT003
     port = server.build().start().getPort()
-    process = SparkContext._gateway.proc  # noqa: SLF001
-    threading.Thread(target=_end_with, args=(process,), daemon=True).start()
-    return int(port)
+    return int(port), SparkContext._gateway.proc  # noqa: SLF001
 
 
-def _end_with(process: subprocess.Popen[bytes]) -> None:
-    """End when the JVM does, for example for lack of memory."""
-    process.wait()
-    os._exit(1)
+def _end_with(jvm: subprocess.Popen[bytes], ending: threading.Event) -> None:
+    """End when the JVM does by itself, for example for lack of memory."""
+    jvm.wait()
+    if not ending.is_set():
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ depends on it. Deleting it ends what interrupted creates have left over.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,11 @@ from athena_session_provider.service.errors import (
     WorkGroupNotFoundError,
 )
 from athena_session_provider.service.lifecycle import CLEANUP_SECONDS
-from athena_session_provider.service.settings import aws_settings, resolved_region
+from athena_session_provider.service.settings import aws_settings, check_aws, resolved_region
 from athena_session_provider.service.values import normal
 from athena_session_provider.service.waiting import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from athena_session_provider.operations.run import ProviderHost, Run
     from athena_session_provider.service.api import Athena
     from athena_session_provider.service.settings import StackConfiguration
@@ -48,10 +47,18 @@ class StackSessionsOperations:
         self._host = host
 
     def check(self, news: Mapping[str, Any], unknown: object) -> dict[str, Any]:
-        """Return the inputs to store."""
+        """Return the inputs to store.
+
+        Raises:
+            ConfigurationError: The region cannot be determined, or ``aws`` is wrong.
+        """
         inputs = {name: news[name] for name in INPUTS if news.get(name) is not None}
         aws = inputs.get("aws") or {}
         if unknown not in (inputs.get("work_group"), aws):
+            if not isinstance(aws, Mapping) or check_aws(aws, unknown):
+                # The check of the sessions names the wrong members.
+                message = "aws is not a map of AWS settings"
+                raise ConfigurationError(message)
             settings = aws_settings(self._config, aws)
             inputs["region"] = resolved_region(settings)
         return inputs

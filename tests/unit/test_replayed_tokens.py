@@ -165,7 +165,7 @@ def test_a_create_whose_tag_cannot_be_changed_starts_again_without_it(
     warned: list[str] = []
     created = start(athena, request=MARKED, warned=warned)
     assert created.status.session_id == "session-1"
-    assert athena.state("session-0") is SessionState.TERMINATING
+    assert athena.state("session-0") is SessionState.TERMINATED
     assert tags_of(athena, "session-1") == {}
     assert len(warned) == 1
     assert "Session session-0 is started again without tags" in warned[0]
