@@ -190,7 +190,7 @@ def test_work_in_a_session_of_pulumi_and_its_replacement(
 def test_a_query_outlives_its_token_and_the_idle_timeout_ends_its_server(
     emulator: Emulator,
 ) -> None:
-    """It reattaches by other tokens than its first; then the emulated clock goes on by 21 minutes."""
+    """It reattaches by other tokens than its first; then the clock goes on by 21 minutes."""
     emulator.update_settings(endpoint_token_seconds=3.0)
     # The server ends the stream of a query each second, and the client reattaches.
     session_id = start_session(
