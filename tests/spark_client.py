@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from athena_session_provider.emulator import EmulatorClient
 
 REPOSITORY = Path(__file__).parent.parent
@@ -31,22 +34,29 @@ def say(*values):
 CONNECT = "spark = remote_spark(session_id, **arguments)\n"
 
 
-def start_client(emulator: EmulatorClient, session_id: str, code: str) -> subprocess.Popen[str]:
-    """Start code with an unmodified PySpark; it has `session_id`, `arguments` and `say`."""
+@contextmanager
+def client_of(
+    emulator: EmulatorClient, session_id: str, code: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run code with an unmodified PySpark; it has `session_id`, `arguments` and `say`."""
     prelude = PRELUDE.format(arguments={**CREDENTIALS, "endpoint_url": emulator.url})
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "SPARK_", "GRPC_"))
     }
-    return subprocess.Popen(
+    with subprocess.Popen(
         [SPARK_PYTHON, "-c", prelude + code, session_id],
         env={**environment, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": emulator.certificate},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -61,7 +71,7 @@ def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def run_client(emulator: EmulatorClient, session_id: str, code: str) -> list[str]:
     """Run code that has to succeed, and give the lines that it printed."""
-    with start_client(emulator, session_id, code) as process:
+    with client_of(emulator, session_id, code) as process:
         output, errors = finished(process)
     assert process.returncode == 0, f"{output}\n{errors}"
     return output.splitlines()

@@ -80,15 +80,17 @@ def serve() -> NoReturn:
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what Spark prints goes to the log
     configuration = json.loads(requests.readline())
-    answers.write(json.dumps({"port": _start(configuration)}) + "\n")
+    port, jvm = _start(configuration)
+    answers.write(json.dumps({"port": port}) + "\n")
     answers.flush()
     requests.read()
+    jvm.kill()  # left alone, it would end by itself, after its shutdown hooks
     shutil.rmtree(configuration["folder"], ignore_errors=True)
     os._exit(0)
 
 
-def _start(configuration: dict[str, Any]) -> int:
-    """Start Spark and its Connect server on loopback; return the port."""
+def _start(configuration: dict[str, Any]) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start Spark and its Connect server on loopback; return the port and the JVM."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -106,7 +108,7 @@ def _start(configuration: dict[str, Any]) -> int:
     port = server.build().start().getPort()
     process = SparkContext._gateway.proc  # noqa: SLF001
     threading.Thread(target=_end_with, args=(process,), daemon=True).start()
-    return int(port)
+    return int(port), process
 
 
 def _end_with(process: subprocess.Popen[bytes]) -> None:
