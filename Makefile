@@ -14,10 +14,15 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 # Such as `make unit ARGS="-k token -x"`.
 ARGS =
 
+# A Python 3.10 or 3.11 for `make spark`, where $(PYTHON) is another, such as python3.11.
+SPARK_PYTHON =
+# Of `make demo`: 3 or 3.5. Left empty, it is 3.5 where `make spark` has run.
+ENGINE =
+
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine demo test test-oldest test-newest properties fault-matrix lint format types unit bench docs constraints clean
+.PHONY: help setup engine spark demo test test-oldest test-newest properties fault-matrix lint format types unit bench docs constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,10 +46,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 engine: setup ## find the Pulumi CLI on PATH, or build it once (about 5 minutes)
 	@pulumi=$(PULUMI_BIN) && echo "Pulumi CLI: $$pulumi"
 
-demo: setup ## start a session on a local emulator with `pulumi up`, and end it again
-	@$(WITH_PULUMI) exec $(BIN)/python tools/demo.py
+spark: setup ## install Spark 3.5 into .venv-spark, for sessions that run Spark (1 to 3 minutes, 750 MB)
+	@$(BIN)/python tools/spark_setup.py $(if $(SPARK_PYTHON),--python $(SPARK_PYTHON))
 
-test: setup lint types ## lint, type check and run every test
+demo: setup $(if $(filter 3.5,$(ENGINE)),spark) ## start a session on a local emulator with `pulumi up`, use it, and end it again
+	@$(WITH_PULUMI) exec $(BIN)/python tools/demo.py $(if $(ENGINE),--engine $(ENGINE))
+
+test: setup spark lint types ## lint, type check and run every test
 	@$(WITH_PULUMI) exec $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: setup ## check style and formatting
@@ -105,5 +113,5 @@ constraints: ## resolve constraints.txt anew
 	 > $(VENV)/constraints && cat $(VENV)/constraints > constraints.txt
 
 clean: ## remove .venv and what the tools left behind
-	rm -rf $(VENV) .venv-oldest .venv-newest .fault-matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .venv-spark .fault-matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

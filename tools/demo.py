@@ -1,5 +1,7 @@
 """Start an Athena Spark session with a real `pulumi up`, on an emulator of Athena, and end it.
 
+Where `make spark` has run, it is a session of Apache Spark version 3.5 and runs a Spark query.
+
 No AWS account is needed and nothing is left behind: Pulumi keeps its state and settings in a
 temporary folder, and the emulator keeps its sessions in memory. What Pulumi runs is the project's
 own Pulumi.yaml and __main__.py, as it would on AWS. `make demo` calls this with the virtual
@@ -8,6 +10,7 @@ environment and the Pulumi CLI on PATH.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -23,11 +26,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import boto3
 
+from athena_session_provider.emulator import EmulatorClient
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parent.parent
-WORK_GROUP = "spark"  # the emulator has one of this name
+SPARK = PROJECT / ".venv-spark"
+QUERY = PROJECT / "examples" / "spark-connect" / "table.py"
+WORK_GROUPS = {"3": "spark", "3.5": "spark-35"}  # the emulator has them
 REGION = "eu-west-1"
 STACK = "demo"
 START_SECONDS = 5
@@ -66,13 +73,15 @@ def url_in(line: str) -> str | None:
 
 
 @contextlib.contextmanager
-def emulator(environment: dict[str, str], log: Path) -> Iterator[str | None]:
+def emulator(environment: dict[str, str], log: Path, engine: str) -> Iterator[str | None]:
     """Run the emulator; give the URL it listens on, or None where it ended before.
 
     What it complains of goes into a log, whose end is shown when the demo fails.
     """
     command = ["-m", "athena_session_provider.emulator", "--port", "0"]
     command += ["--start-seconds", str(START_SECONDS)]
+    if engine == "3":
+        command += ["--spark-python", "none"]
     print(f"$ python {shlex.join(command)}", flush=True)
     with (
         log.open("w") as complaints,
@@ -154,7 +163,27 @@ def environment_in(folder: Path) -> dict[str, str]:
     }
 
 
-def settings(url: str) -> str:
+def show_query(session_id: str, url: str, environment: dict[str, str]) -> None:
+    """Run the query of examples/spark-connect in a session, and show what it prints."""
+    print(f"$ .venv-spark/bin/python {QUERY.relative_to(PROJECT)} {session_id}", flush=True)
+    done = subprocess.run(
+        [SPARK / "bin" / "python", "-W", "ignore", QUERY, session_id],
+        env={
+            **environment,
+            "AWS_ACCESS_KEY_ID": "demo",
+            "AWS_SECRET_ACCESS_KEY": "demo",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL_ATHENA": url,
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": EmulatorClient(url).certificate,
+        },
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(f"The query failed with exit code {done.returncode}.")
+
+
+def settings(url: str, engine: str) -> str:
     """Give the stack's configuration: on AWS, the region and the work group would be enough."""
     return f"""\
 config:
@@ -164,7 +193,7 @@ config:
   aws:endpoints:
     - athena: {url}
       sts: {url}
-  athena-session:workgroup: {WORK_GROUP}
+  athena-session:workgroup: {WORK_GROUPS[engine]}
   athena-session:maxConcurrentDpus: 4
   athena-session:tags:
     team: data
@@ -174,7 +203,8 @@ config:
 class Service:
     """The emulated service itself, asked past Pulumi; needs the environment of the demo."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, work_group: str) -> None:
+        self._work_group = work_group
         self._athena = boto3.Session(
             aws_access_key_id="demo",
             aws_secret_access_key="demo",  # noqa: S106 - the emulator takes any
@@ -183,7 +213,7 @@ class Service:
 
     def sessions(self) -> list[str]:
         """Give the ids of the sessions that run."""
-        listed = self._athena.list_sessions(WorkGroup=WORK_GROUP)["Sessions"]
+        listed = self._athena.list_sessions(WorkGroup=self._work_group)["Sessions"]
         return [session["SessionId"] for session in listed]
 
     def show(self, session_ids: list[str]) -> None:
@@ -193,34 +223,38 @@ class Service:
             print(f"Asked itself, the service says: {session_id} is {status['State']}", flush=True)
 
 
-def demo(folder: Path) -> None:
-    """Run the whole demo in an empty folder."""
+def demo(folder: Path, engine: str) -> None:
+    """Run the whole demo in an empty folder, with a session of an engine."""
     environment = environment_in(folder)
     # With these, what this process asks through boto3 is as apart from the user's own as Pulumi is.
     os.environ.clear()
     os.environ.update(environment)
 
     say("An emulator of Athena, on this machine. It takes 5 seconds to start a session.")
-    with emulator(environment, folder / "emulator.log") as url:
+    with emulator(environment, folder / "emulator.log", engine) as url:
         if url is None:
             raise DemoError("The emulator ended before it listened.")
         say(f"A new stack, with its state and settings in {folder}. Its configuration:")
         # A copy, since `pulumi stack init` writes the settings beside Pulumi.yaml.
         shutil.copyfile(PROJECT / "Pulumi.yaml", folder / "Pulumi.yaml")
         config = folder / f"Pulumi.{STACK}.yaml"
-        config.write_text(settings(url))
+        config.write_text(settings(url, engine))
         print(config.read_text(), end="")
         run(["stack", "init", STACK], environment, folder)
         at_config = ["--config-file", str(config)]
 
-        say("Pulumi starts the session and waits until it takes calculations.")
+        say("Pulumi starts the session and waits until it can be used.")
         run(["up", "--yes", *at_config], environment)
 
         say("The session is running. What another program would need of it:")
         run(["stack", "output"], environment)
-        service = Service(url)
+        service = Service(url, WORK_GROUPS[engine])
         sessions = service.sessions()
         service.show(sessions)
+
+        if engine == "3.5":
+            say("A Spark query in it, by Spark Connect:")
+            show_query(sessions[0], url, environment)
 
         say("Pulumi ends the session.")
         run(["destroy", "--yes", *at_config], environment)
@@ -236,6 +270,13 @@ def stop(number: int, _frame: object) -> NoReturn:
 
 def main() -> int:
     """Run the demo; tell what went wrong in one line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--engine", choices=sorted(WORK_GROUPS), help="default: 3.5 if installed")
+    has_spark = (SPARK / "installed").exists()
+    engine = parser.parse_args().engine or ("3.5" if has_spark else "3")
+    if engine == "3.5" and not has_spark:
+        print("error: run `make spark` first, or `make demo ENGINE=3.5`.", file=sys.stderr)
+        return 1
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, stop)
     start = time.monotonic()
@@ -243,7 +284,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(
             prefix="athena-session-demo-", ignore_cleanup_errors=True
         ) as folder:
-            demo(Path(folder).resolve())
+            demo(Path(folder).resolve(), engine)
     except DemoError as error:
         print(f"\nerror: {error} Everything that the demo had started is ended.", file=sys.stderr)
         return 1
@@ -252,6 +293,8 @@ def main() -> int:
         return 130
     seconds = time.monotonic() - start
     say(f"Done in {seconds:.0f} seconds. Nothing is left running, and {folder} is deleted.")
+    if engine == "3":
+        print("# `make demo ENGINE=3.5` installs Spark (420 MB to download) and runs a query, too.")
     return 0
 
 

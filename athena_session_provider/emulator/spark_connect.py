@@ -64,6 +64,7 @@ _OPTIONS = [
 # What belongs to one of the two connections only, or to this port.
 _NOT_FORWARDED = {TOKEN_HEADER, "x-aws-proxy-port", "x-aws-force-h2", "user-agent", "te"}
 _FOREVER_SECONDS = 1e6
+_FOLDER_PREFIX = "athena-emulator-"
 # As Java and Python write it: `java.lang.IllegalArgumentException: System memory ...`.
 _FAILURE = re.compile(r"(Exception|Error): ")
 
@@ -443,7 +444,8 @@ class Certificate:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        self._folder = tempfile.mkdtemp(prefix="athena-emulator-")
+        _remove_leftovers()
+        self._folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
         self.path = str(Path(self._folder, "certificate.pem"))
         Path(self.path).write_bytes(self._pem)
 
@@ -454,6 +456,18 @@ class Certificate:
     def remove(self) -> None:
         """Remove the file."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of emulators that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # another user's, or not an emulator's
 
 
 def spark_properties(parameters: dict[str, Any]) -> dict[str, str]:

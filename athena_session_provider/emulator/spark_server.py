@@ -81,9 +81,12 @@ def serve() -> NoReturn:
     os.dup2(2, 1)  # what Spark prints goes to the log
     configuration = json.loads(requests.readline())
     port, jvm = _start(configuration)
+    ending = threading.Event()
+    threading.Thread(target=_end_with, args=(jvm, ending), daemon=True).start()
     answers.write(json.dumps({"port": port}) + "\n")
     answers.flush()
     requests.read()
+    ending.set()
     jvm.kill()  # left alone, it would end by itself, after its shutdown hooks
     shutil.rmtree(configuration["folder"], ignore_errors=True)
     os._exit(0)
@@ -106,15 +109,14 @@ def _start(configuration: dict[str, Any]) -> tuple[int, subprocess.Popen[bytes]]
     server.maxInboundMessageSize(MAX_MESSAGE_BYTES)
     server.addService(jvm.org.apache.spark.sql.connect.service.SparkConnectService(False))  # noqa: FBT003
     port = server.build().start().getPort()
-    process = SparkContext._gateway.proc  # noqa: SLF001
-    threading.Thread(target=_end_with, args=(process,), daemon=True).start()
-    return int(port), process
+    return int(port), SparkContext._gateway.proc  # noqa: SLF001
 
 
-def _end_with(process: subprocess.Popen[bytes]) -> None:
-    """End when the JVM does, for example for lack of memory."""
-    process.wait()
-    os._exit(1)
+def _end_with(jvm: subprocess.Popen[bytes], ending: threading.Event) -> None:
+    """End when the JVM does by itself, for example for lack of memory."""
+    jvm.wait()
+    if not ending.is_set():
+        os._exit(1)
 
 
 if __name__ == "__main__":
