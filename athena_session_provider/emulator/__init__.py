@@ -15,9 +15,9 @@ This adds them, on the same port, and keeps the service's contract:
   Each engine refuses what the real one refuses.
 - What public sources leave open is a variant of `Settings`: see `VARIANTS`.
 
-- Calculations run, in one Python interpreter for each session. **It executes the code
-  that it is given, on this machine, as the user who started it**, and therefore
-  listens on loopback only.
+- Calculations run, in one Python interpreter for each session. With `spark=find_spark()`, each
+  session of engine 3.5 is a Spark Connect server. **It executes the code that it is given, on this
+  machine, as the user who started it**, and therefore listens on loopback only.
 
 A test tells it what goes wrong (`inject`), moves its clock (`advance`), and asserts
 from its books (`calls`, `sessions`):
@@ -31,9 +31,9 @@ from its books (`calls`, `sessions`):
 `EmulatorClient(url)` controls in the same way.
 
 The texts of errors and their sources are in `messages`. Guessed, because no source says it: the
-order in which a request is checked beyond "model first", the default page size, the host name that
-GetSessionEndpoint returns (it leads nowhere), the AthenaErrorCode of all but validation errors, and
-of calculations the names of their files in S3, the format of the result, and Progress.
+order in which a request is checked beyond "model first", the default page size, the gRPC codes of
+an endpoint that refuses, the AthenaErrorCode of all but validation errors, and of calculations the
+names of their files in S3, the format of the result, and Progress.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from .faults import KINDS
 from .records import Call, SessionRecord
 from .server import Emulator
 from .settings import VARIANTS, Settings
+from .spark import Spark, find_spark
 
 __all__ = [
     "KINDS",
@@ -54,5 +55,7 @@ __all__ = [
     "EmulatorError",
     "SessionRecord",
     "Settings",
+    "Spark",
+    "find_spark",
     "messages",
 ]

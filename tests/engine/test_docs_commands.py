@@ -30,16 +30,18 @@ INSTEAD = {
     "make test": "make --dry-run test",
     "make setup engine": "make --dry-run setup engine",
     "make bench": "make --dry-run bench",
+    "make spark": 'make -C "$CLONE" --dry-run spark',
 }
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A copy of what is in the repository, with the virtual environment that runs this."""
+    """A copy of what is in the repository, with its virtual environments."""
     folder = tmp_path / "clone"
     ignored = shutil.ignore_patterns(".*", "build", "dist", "__pycache__", "tests", "docs")
     shutil.copytree(REPOSITORY, folder, ignore=ignored)
     (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".venv-spark").symlink_to(REPOSITORY / ".venv-spark")
     return folder
 
 
@@ -99,10 +101,11 @@ def stands_in(code: str) -> str:
 
 
 def test_the_commands_of_the_readme(clone: Path, emulator: Emulator) -> None:
-    """The demo runs, and the program starts a session where its block for AWS says so."""
+    """The demo runs a Spark query, and the block for AWS starts a session."""
     script = "".join(stands_in(code) for _, code in blocks("README.md"))
     output = run(script, clone, emulator)
     assert "Nothing is left running" in output
+    assert "|Cottbus|     1| 310.0|" in output
     assert len(emulator.live_sessions()) == 1
 
 
@@ -122,9 +125,13 @@ def test_the_commands_of_the_tutorial(clone: Path, emulator: Emulator) -> None:
         beside if title == "second terminal" else stands_in(code) for title, code in found
     )
     output = run(script.replace("5000", port), clone, emulator)
-    assert titles == ["", "", "", "second terminal", "", "", "", "", "", "on AWS"]
+    assert titles == [
+        *["", "", "", "second terminal", "", "", "", "", ""],
+        *["in the clone", "", "", "on AWS"],
+    ]
     assert "COMPLETED s3://" in output
     assert "1 updated" in output
+    assert "|   2|     15|" in output
     assert "is TERMINATED (Session terminated by user request); it will be started again" in output
     # The emulator of this process has what was for AWS: one session, started and ended.
     assert [session.state for session in emulator.sessions()] == ["TERMINATED"]

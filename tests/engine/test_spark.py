@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import grpc
 import pytest
-from pulumi_stack import PulumiStack, wait_until
+from pulumi_stack import REPOSITORY, PulumiStack, wait_until
 from spark_client import (
     CONNECT,
     athena_client,
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.engine
+
 # The addresses 127.0.0.1, ::1 and ::ffff:127.0.0.1 as Linux writes them.
 LOOPBACK = {
     "0100007F",
@@ -43,21 +45,7 @@ LOOPBACK = {
     "0000000000000000FFFF00000100007F",
 }
 
-PROGRAM = """
-import pulumi
-from athena_session_provider import Session
-
-session = Session(
-    "session",
-    work_group="spark-35",
-    engine_configuration={
-        "classifications": [
-            {"name": "spark-defaults", "properties": {"spark.sql.shuffle.partitions": "3"}}
-        ]
-    },
-)
-pulumi.export("session_id", session.session_id)
-"""
+EXAMPLE = REPOSITORY / "examples" / "spark-connect"
 
 WORK = (
     CONNECT
@@ -101,7 +89,7 @@ WORKED = [
     "5",
     "AnalysisException",
     "True",
-    "3",
+    "4",
     "False True",
     "False 2",
 ]
@@ -174,14 +162,20 @@ def test_work_in_a_session_of_pulumi_and_its_replacement(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """From `up` to `destroy`, connected at once; changed properties make a new session."""
-    stack = PulumiStack(tmp_path, emulator).init(PROGRAM)
+    program = (EXAMPLE / "__main__.py").read_text()
+    stack = PulumiStack(tmp_path, emulator).init(program)
+    stack.configure({"test:workgroup": "spark-35"})
     stack.up()
     first = stack.outputs()["session_id"]
     assert run_client(emulator, first, WORK) == WORKED
     assert emulator.session(first).state == "IDLE"
     processes_of_first = tree_of(first)
 
-    stack.write(PROGRAM.replace('"3"', '"7"'))
+    stack.write(
+        program.replace(
+            '"spark.sql.shuffle.partitions": "4"', '"spark.sql.shuffle.partitions": "7"'
+        )
+    )
     stack.up()
     check_gone(processes_of_first)
     second = stack.outputs()["session_id"]
