@@ -29,6 +29,8 @@ from athena_session_provider.service.spark_connect import connect_url, remote_sp
 if TYPE_CHECKING:
     from athena_session_provider.resources.workgroup import SparkWorkgroup
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AthenaSessionError",
     "AwsConfig",

@@ -5,6 +5,7 @@ Pure decisions, without Pulumi and without the service.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -225,20 +226,27 @@ def present(failures: Iterable[Failure], properties: Mapping[str, Any]) -> list[
     """
     identity = properties.get(IDENTITY)
     names = identity.get("secrets") if isinstance(identity, Mapping) else None
-    secrets = set(names) if isinstance(names, (list, tuple)) else set()
+    given = names if isinstance(names, (list, tuple)) else ()
+    secrets = {name for name in given if isinstance(name, str)}
     return [_presented(failure, properties, secrets) for failure in failures]
 
 
-def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[Any]) -> Failure:
+def _presented(failure: Failure, properties: Mapping[str, Any], secrets: set[str]) -> Failure:
     top = failure.path.replace("[", ".").split(".", 1)[0]
     if top in secrets:
-        reason = failure.reason
-        for leaf in sorted({str(leaf) for leaf in leaves(properties.get(top))}, key=len):
-            reason = reason.replace(leaf, "[secret]") if leaf else reason
-        return Failure("", f"{top}, which is secret, {reason}")
+        return Failure("", f"{top}, which is secret, {_redacted(failure, properties.get(top))}")
     if failure.path == top:
         return failure
     return Failure("", f"{failure.path} {failure.reason}")
+
+
+def _redacted(failure: Failure, secret: Any) -> str:
+    """Return the reason of a failure without any text or number of the secret."""
+    found = {str(form) for leaf in leaves(secret) for form in (leaf, integral(leaf))} - {""}
+    if not found:
+        return failure.reason
+    longest_first = sorted(found, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), "[secret]", failure.reason)
 
 
 def replaced_by(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> list[str]:

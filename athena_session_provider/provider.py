@@ -106,9 +106,9 @@ class StackSessionsProvider(ResourceProvider):
         except ConfigurationError as exc:
             return CheckResult(news, [CheckFailure("", str(exc))])
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+    def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Report changed inputs; the identity stays."""
-        return DiffResult(changes=bool(self._operations().changes(olds, _given(news))))
+        return DiffResult(changes=bool(self._operations().changes(id_, olds, _given(news))))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make a random identity."""

@@ -1,7 +1,7 @@
-"""The provider that one would write from Pulumi's manual, and one that does nothing.
+"""A minimal provider in the style of Pulumi's manual, and one that does nothing.
 
-For comparison only: one client for each call, a state asked for every two seconds, no token, and
-the host's four threads.
+For comparison only. The minimal provider creates a client for each call, polls every two seconds,
+sends no token, and runs on the host's four threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _athena() -> Any:
         region_name="eu-west-1",
         endpoint_url=os.environ["BENCH_ENDPOINT"],
         aws_access_key_id="AK",
-        aws_secret_access_key="SK",  # noqa: S106 - of the emulator
+        aws_secret_access_key="SK",  # noqa: S106 - the emulator's
     )
 
 
@@ -53,22 +53,22 @@ class PlainProvider(ResourceProvider):
 
 
 class NothingProvider(ResourceProvider):
-    """Does nothing: what the engine itself needs for a dynamic resource."""
+    """Does nothing, to measure the time that the engine itself needs for a dynamic resource."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Give an id."""
+        """Return a constant id."""
         return CreateResult("nothing", props)
 
 
 class PlainSession(Resource):
-    """A session by the plain provider."""
+    """A session of the minimal provider."""
 
     def __init__(self, name: str, work_group: str) -> None:
         super().__init__(PlainProvider(), name, {"work_group": work_group})
 
 
 class Nothing(Resource):
-    """A resource that is nothing."""
+    """A resource without an effect."""
 
     def __init__(self, name: str) -> None:
         properties = {"work_group": "spark", "engine_configuration": {"max_concurrent_dpus": 4}}

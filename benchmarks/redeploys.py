@@ -1,4 +1,4 @@
-"""API calls of the k-th create after destroy: does a long history of dead sessions cost anything?
+"""API calls of the k-th create of one resource: does a long history of dead sessions cost anything?
 
     python benchmarks/redeploys.py
 
@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 from athena_session_provider.emulator import Emulator
-from athena_session_provider.service import lifecycle
 from athena_session_provider.service.boto import BotoAthena
+from athena_session_provider.service.lifecycle import SessionLifecycle
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import AwsSettings
 from athena_session_provider.service.token import Identity
@@ -45,12 +45,9 @@ class EmulatedTime:
         self._emulator.advance(seconds)
 
 
-def calls_of_creates(*, may_tag: bool) -> list[list[str]]:
+def calls_of_creates(*, token_known: bool) -> list[list[str]]:
     """Create and end a session again and again; give the operations of each create."""
     with Emulator(start_seconds=8.0, terminate_seconds=0.0) as emulator:
-        if not may_tag:
-            for operation in ("TagResource", "ListTagsForResource"):
-                emulator.inject(operation, "access-denied", times=None)
         athena = BotoAthena(
             AwsSettings(
                 region="eu-west-1",
@@ -62,26 +59,24 @@ def calls_of_creates(*, may_tag: bool) -> list[list[str]]:
         clock = EmulatedTime(emulator)
         identity = Identity(urn="urn:pulumi:dev::bench::pulumi-python:dynamic/athena:Session::s")
         _ = athena.account_id  # asked once for each process, whatever k is
-        creates = []
+        creates, token = [], ""
+
+        def lifecycle() -> SessionLifecycle:
+            # A new process, which knows nothing.
+            pollers = PollerPool(clock.monotonic)
+            return SessionLifecycle(athena, "spark", pollers, Deadline.after(600.0, clock))
+
         for _ in range(max(SHOWN)):
             emulator.clear_calls()
-            # A new process, which knows nothing.
-            token, _details = lifecycle.create(
-                athena,
+            created = lifecycle().create(
                 identity,
                 REQUEST,
-                pollers=PollerPool(clock.monotonic),
-                deadline=Deadline.after(600.0, clock),
+                previous_token=token if token_known else "",
                 cleanup=lambda: Deadline.after(60.0, clock),
             )
+            token = created.client_request_token
             creates.append([call.operation for call in emulator.calls()])
-            lifecycle.terminate_session(
-                athena,
-                token.session_id,
-                "spark",
-                pollers=PollerPool(clock.monotonic),
-                deadline=Deadline.after(600.0, clock),
-            )
+            lifecycle().terminate(created.status.session_id)
             clock.sleep(SECONDS_BETWEEN)
         return creates
 
@@ -92,19 +87,26 @@ def main() -> None:
         "# The cost of a redeploy",
         "",
         (
-            "API calls of the k-th create, each after the destroy of the one before, by the "
+            "API calls of the k-th create of a resource, each after the end of the session "
+            "before it, by the "
             f"emulator's records. Python {platform.python_version()}; made by "
             "`benchmarks/redeploys.py`. A session takes 8 emulated seconds to start, so most "
             "calls are GetSessionStatus."
         ),
         "",
-        "| k | with permission for tags | without |",
+        "| k | the state has the token of the session before it | it does not |",
         "|---:|---:|---:|",
     ]
-    tagged, untagged = calls_of_creates(may_tag=True), calls_of_creates(may_tag=False)
-    lines += [f"| {k} | {len(tagged[k - 1])} | {len(untagged[k - 1])} |" for k in SHOWN]
-    more = len(tagged[-1]) - len(tagged[0])
-    lines += ["", f"With tags, the 100th create makes {more} calls more than the first one."]
+    known, lost = calls_of_creates(token_known=True), calls_of_creates(token_known=False)
+    lines += [f"| {k} | {len(known[k - 1])} | {len(lost[k - 1])} |" for k in SHOWN]
+    more = len(known[-1]) - len(known[0])
+    lines += [
+        "",
+        (
+            f"With the token, the 100th create makes {more} calls more than the first one. The "
+            "state lacks it after a create that failed; a destroy of the stack ends the history."
+        ),
+    ]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines) + "\n")
     print(RESULT.read_text())

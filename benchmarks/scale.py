@@ -1,9 +1,9 @@
-"""Many sessions at once: this provider, the one from the manual, and resources that do nothing.
+"""Many sessions at once: this provider, a minimal one, and resources that do nothing.
 
     make bench
 
-Everything runs on one machine in one run, against the emulator in a process of its own, so that
-the figures can be compared as ratios. Writes ``results/scale.md`` and ``results/scale.png``.
+Everything runs on one machine in one run, against the emulator in a process of its own. Compare the
+figures as ratios. Writes ``results/scale.md`` and ``results/scale.png``.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ RESULTS = HERE / "results"
 TERMINATE_SECONDS = 1
 MANY = 64
 PAIRS = 5
-"""How often what is compared by small differences is run, in turn."""
+"""Repetitions of each command where small differences are compared; variants alternate."""
 START_RATE = 5
 START_BURST = 10
-"""The rate of StartSession that the throttled scenario allows, per second."""
+"""StartSession calls per second, and burst, that the throttled scenario allows."""
 
 PROGRAMS = {
     "this provider": """
@@ -65,18 +65,18 @@ for number in range({count}):
 
 @dataclass
 class Run:
-    """What one command took."""
+    """The measurements of one command."""
 
     seconds: float
     calls: list[Call] = field(default_factory=list)
     provider_mebibytes: float = 0.0
 
     def by_operation(self) -> Counter[str]:
-        """Count the calls."""
+        """Return the number of calls of each operation."""
         return Counter(call.operation for call in self.calls)
 
     def peak_rate(self) -> int:
-        """Give the most calls in any one second."""
+        """Return the highest number of calls within one second."""
         times = sorted(call.received_at for call in self.calls)
         return max(
             (sum(start <= other < start + 1 for other in times[i : i + 2000])
@@ -87,7 +87,7 @@ class Run:
 
 @contextmanager
 def emulator(start_seconds: float, *options: str) -> Iterator[EmulatorClient]:
-    """Run the emulator as a process of its own, as AWS would be."""
+    """Run the emulator in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "athena_session_provider.emulator", "--port", "0",
          "--start-seconds", str(start_seconds), "--terminate-seconds", str(TERMINATE_SECONDS),
@@ -136,7 +136,7 @@ class Stack:
         file.write_text(yaml.safe_dump(content))
 
     def run(self, *arguments: str) -> None:
-        """Run a command that has to succeed."""
+        """Run a command; exit if it fails."""
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
@@ -147,7 +147,7 @@ class Stack:
 
 
 def provider_mebibytes() -> float:
-    """Give the memory of the largest process that hosts a dynamic provider."""
+    """Return the peak memory, in MiB, of the largest process that hosts a dynamic provider."""
     largest = 0.0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -160,7 +160,7 @@ def provider_mebibytes() -> float:
 
 
 def measure(stack: Stack, emulator: EmulatorClient, *arguments: str) -> Run:
-    """Run a command, and read the emulator's books of it."""
+    """Run a command, and read its calls from the emulator's log."""
     emulator.clear_calls()
     run = Run(0.0)
     done = threading.Event()
@@ -181,7 +181,7 @@ def measure(stack: Stack, emulator: EmulatorClient, *arguments: str) -> Run:
 
 
 def latencies(emulator: EmulatorClient, up: Run, start_seconds: float) -> list[float]:
-    """Give, per session, the seconds from IDLE to the last call of its create."""
+    """Return the seconds from IDLE to the last call of create, for each session, sorted."""
     started = {session.session_id: session.started_at for session in emulator.sessions()}
     ended: dict[str, float] = {}
     for call in up.calls:
@@ -199,7 +199,7 @@ COMMANDS = {
 
 
 def scenario(count: int, start_seconds: float, variant: str) -> tuple[dict[str, Run], list[float]]:
-    """Take one stack through its life."""
+    """Run every command once on a new stack; return the runs and the latencies of up."""
     parallel = ("--parallel", str(max(count, 16)))
     with tempfile.TemporaryDirectory() as folder, emulator(start_seconds) as service:
         stack = Stack(Path(folder), PROGRAMS[variant].format(count=count), service.url)
@@ -214,7 +214,7 @@ def scenario(count: int, start_seconds: float, variant: str) -> tuple[dict[str, 
 
 
 def throttled(count: int) -> str:
-    """Start many where StartSession may be called only so often."""
+    """Measure the start of many sessions with a limited rate of StartSession."""
     options = ("--start-rate", str(START_RATE), "--start-burst", str(START_BURST))
     with tempfile.TemporaryDirectory() as folder, emulator(0.0, *options) as service:
         stack = Stack(Path(folder), PROGRAMS["this provider"].format(count=count), service.url)
@@ -272,22 +272,44 @@ def imports() -> str:
 
 
 def limit(service_seconds: float, floor: Run) -> str:
-    """Give the seconds that a command of this provider may take at the most."""
+    """Return the longest time, in seconds, that a command of this provider may take."""
     return f"{service_seconds + 1.2 * floor.seconds + 1:.1f}"
 
 
-def table(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float]]]) -> str:
-    """Write the figures as markdown."""
+Results = dict[tuple[int, float, str], tuple[dict[str, Run], list[float]]]
+"""The runs of each command, and the latencies, by number of sessions, start time and provider."""
+
+
+def summary(results: Results) -> str:
+    """Return the table that the documentation includes: seconds of up by number of sessions."""
+    lines = [
+        "<!-- --8<-- [start:summary] -->",
+        f"| sessions | {' | '.join(PROGRAMS)} |",
+        f"|---:|{'---:|' * len(PROGRAMS)}",
+    ]
+    for count in sorted({count for count, start, _ in results if start}):
+        rows = [runs for (n, start, _), (runs, _) in results.items() if n == count and start]
+        seconds = " | ".join(f"{runs['up'].seconds:.1f} s" for runs in rows)
+        lines.append(f"| {count} | {seconds} |")
+    return "\n".join([*lines, "<!-- --8<-- [end:summary] -->"])
+
+
+def table(results: Results) -> str:
+    """Return the report in Markdown."""
     conditions = (
         f"By `make bench` on {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"pulumi {version('pulumi')}, boto3 {version('boto3')}. S is how long the emulator takes "
         f"to start a session; it takes {TERMINATE_SECONDS} s to end one. `--parallel` is N, at "
         "least 16. Wall times in seconds, of one run each; the machine is shared, so read them as "
-        "ratios. The limit of up is S + 1.2 x floor + 1 s, that of destroy has the time to end a "
-        "session for S; the floor is what resources that do nothing take."
+        "ratios. The limit of up is S + 1.2 x floor + 1 s; for destroy, S is the time to end a "
+        "session. The floor is the time of resources that do nothing."
     )
     lines = [
         "# Many sessions at once",
+        "",
+        "Seconds of `pulumi up` for sessions that take 10 s to start:",
+        "",
+        summary(results),
         "",
         conditions,
         "",
@@ -309,7 +331,7 @@ def table(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float
         "|---:|---:|---|---|---:|---:|---:|---:|---:|",
     ]
     lines.insert(
-        4,
+        8,
         "In the second table: API calls of up by operation, status calls per second and the peak "
         "of all calls in one second, API calls of the no-change up, the median and p95 of the "
         "seconds from IDLE to the end of create, and the memory of the provider's process.\n",
@@ -331,8 +353,8 @@ def table(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float
     return "\n".join(lines) + "\n"
 
 
-def plot(results: dict[tuple[int, float, str], tuple[dict[str, Run], list[float]]]) -> None:
-    """Draw the wall time of up over N."""
+def plot(results: Results) -> None:
+    """Write the figure of the wall time of up over N."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""The command athena-sessions, as a test runs it."""
+"""Run the command athena-sessions in a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 180
 
 @dataclass
 class Ran:
-    """How a command ended, and what it printed."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str
@@ -31,18 +31,23 @@ class Ran:
         return f"exit code {self.exit_code}\n{self.stdout}\nstandard error:\n{self.stderr}"
 
     def json(self) -> Any:
-        """Read what it printed."""
+        """Parse standard output as JSON."""
         return json.loads(self.stdout)
 
 
 class Command:
-    """athena-sessions, run in the folder of a stack's program."""
+    """The command, run in the folder of a stack's program."""
 
     def __init__(self, stack: PulumiStack) -> None:
         self.stack = stack
 
+    @property
+    def backend(self) -> str:
+        """The address of the stack's backend."""
+        return self.stack.env()["PULUMI_BACKEND_URL"]
+
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start it and do not wait."""
+        """Start the command without waiting for it."""
         return subprocess.Popen(
             [sys.executable, "-m", "athena_session_provider", *arguments],
             cwd=self.stack.program_folder,
@@ -57,7 +62,7 @@ class Command:
     def __call__(
         self, *arguments: str, exit_code: int = 0, stdin: str = "", **environment: str
     ) -> Ran:
-        """Run it to its end, which has to be the one that is expected."""
+        """Run the command, and assert its exit code and that it printed no traceback."""
         process = self.start(*arguments, **environment)
         ran = finish(process, stdin)
         assert ran.exit_code == exit_code, ran
@@ -66,18 +71,18 @@ class Command:
 
 
 def finish(process: subprocess.Popen[str], stdin: str = "") -> Ran:
-    """Wait for a command that was started."""
+    """Wait for a started command, and return its result."""
     stdout, stderr = process.communicate(stdin, timeout=TIMEOUT_SECONDS)
     return Ran(process.returncode, stdout, stderr)
 
 
 def live_ids(emulator: EmulatorClient) -> list[str]:
-    """Give the ids of the sessions that cost money."""
+    """Return the ids of the sessions that are running."""
     return [session.session_id for session in emulator.live_sessions()]
 
 
 def kill_all_of(process: subprocess.Popen[str]) -> None:
-    """Kill the command, its pulumi and whatever that has started, as a CI's timeout does."""
+    """Kill the command and all its descendants, as the timeout of a CI system does."""
     session = subprocess.run(
         ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
     ).stdout
@@ -85,7 +90,7 @@ def kill_all_of(process: subprocess.Popen[str]) -> None:
     doomed = {process.pid}
     while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
         doomed |= more
-    # All of them stand still first, so that none sees another one die and cleans up after it.
+    # Stop all of them first, so that none can clean up after another one is killed.
     for kill in (signal.SIGSTOP, signal.SIGKILL):
         for pid in doomed:
             with suppress(ProcessLookupError):

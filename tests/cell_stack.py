@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from fault_matrix import FAULTS, LASTING, Cell, Row
 
+from athena_session_provider.service.ownership import parse_mark
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,33 +76,33 @@ class CellStack:
         (self.stack.program_folder / "cells.json").write_text(json.dumps(cells))
 
     def of(self, cell: Cell) -> list[CellSession]:
-        """Give the sessions of a cell."""
+        """Return the sessions of a cell."""
         return [session for session in self.sessions if session.cell == cell]
 
     def records(self, session: CellSession) -> list[SessionRecord]:
-        """Give the sessions that were ever started for a resource."""
+        """Return the sessions that were ever started for a resource."""
         return [
             record
             for record in self.emulator.sessions()
             if (record.work_group, record.region) == (session.work_group, session.region)
-            and (record.description or "").endswith(f"::{session.name}")
+            and name_of(record.description) == session.name
         ]
 
     def live(self, session: CellSession) -> list[str]:
-        """Give the ids of a resource's sessions that run and cost money, by the emulator."""
+        """Return the ids of a resource's sessions that run and cost money, by the emulator."""
         alive = {record.session_id for record in self.emulator.live_sessions()}
         return [item.session_id for item in self.records(session) if item.session_id in alive]
 
     def in_state(self) -> dict[str, str]:
-        """Give the ids that the state has, by the resource's name."""
+        """Return the ids that the state has, by the resource's name."""
         return {item["urn"].rpartition("::")[2]: item["id"] for item in self.stack.sessions()}
 
     def live_of(self, cell: Cell) -> list[str]:
-        """Give the live sessions of a cell."""
+        """Return the live sessions of a cell."""
         return sorted(found for session in self.of(cell) for found in self.live(session))
 
     def state_of(self, cell: Cell) -> list[str]:
-        """Give the sessions that the state has of a cell."""
+        """Return the sessions that the state has of a cell."""
         state = self.in_state()
         return sorted(state[item.name] for item in self.of(cell) if item.name in state)
 
@@ -110,11 +112,11 @@ class CellStack:
         return sum(
             call.created_session
             for call in self.emulator.calls("StartSession")
-            if call.parameters["Description"].rpartition("::")[2] in names
+            if name_of(call.parameters["Description"]) in names
         )
 
     def most_at_once(self, session: CellSession) -> int:
-        """Give how many sessions of one resource ever ran at the same time."""
+        """Return how many sessions of one resource ever ran at the same time."""
         records = self.records(session)
         return max(
             (
@@ -137,8 +139,14 @@ class CellStack:
         self.emulator.inject(operation, options.pop("kind"), **options, **place)
 
 
+def name_of(description: str | None) -> str:
+    """Return the name of the resource that a session was started for, by its mark."""
+    mark = parse_mark(description or "")
+    return mark.urn.rpartition("::")[2] if mark else ""
+
+
 def declare(cells: CellStack, wanted: Sequence[Cell], per_cell: int = 1) -> None:
-    """Give each cell its work group and sessions; those of STS get a region of their own."""
+    """Return each cell its work group and sessions; those of STS get a region of their own."""
     athena = boto3.client(
         "athena",
         region_name=REGION,
@@ -175,7 +183,7 @@ def declare(cells: CellStack, wanted: Sequence[Cell], per_cell: int = 1) -> None
 
 
 def repaired(cells: CellStack, cell: Cell, first: str, between: int, live: int) -> Row:
-    """Assert what has to be true after the second command; give the cell's row."""
+    """Assert what must be true after the second command; return the row of the cell."""
     row = Row(
         cell=cell,
         first=first,

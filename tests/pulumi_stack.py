@@ -96,7 +96,7 @@ class PulumiStack:
         file.write_text(yaml.safe_dump({**(content or {}), "config": self.config}))
 
     def env(self) -> dict[str, str]:
-        """Give the environment of the CLI."""
+        """Return the environment of the CLI."""
         inherited = {
             key: value
             for key, value in os.environ.items()
@@ -173,7 +173,7 @@ class PulumiStack:
         return self.succeed("refresh", "--yes", "--skip-preview", *arguments)
 
     def outputs(self) -> dict[str, Any]:
-        """Give the stack's outputs."""
+        """Return the stack's outputs."""
         outputs: dict[str, Any] = json.loads(self.stdout("stack", "output", "--json"))
         return outputs
 
@@ -190,14 +190,19 @@ class PulumiStack:
             check=True,
         ).stdout
 
+    @property
+    def state_file(self) -> Path:
+        """The backend's file with the state."""
+        return self.folder / "state" / ".pulumi" / "stacks" / self.project / f"{self.name}.json"
+
     def state(self) -> dict[str, Any]:
-        """Give the stack's state, read from the backend's file: no CLI is needed for it."""
-        file = self.folder / "state" / ".pulumi" / "stacks" / self.project / f"{self.name}.json"
-        deployment: dict[str, Any] = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+        """Return the state, read from the backend's file: no CLI is needed for it."""
+        content = json.loads(self.state_file.read_text())
+        deployment: dict[str, Any] = content["checkpoint"]["latest"] or {}
         return deployment
 
     def sessions(self) -> list[dict[str, Any]]:
-        """Give the session resources that the state has."""
+        """Return the session resources that the state has."""
         return [
             resource
             for resource in self.state().get("resources", [])
@@ -205,8 +210,16 @@ class PulumiStack:
         ]
 
     def session_ids(self) -> list[str]:
-        """Give the ids of the sessions that the state has."""
+        """Return the ids of the sessions that the state has."""
         return [resource["id"] for resource in self.sessions()]
+
+    def identities(self) -> list[str]:
+        """Give the identities that the state has, one for each work group."""
+        return [
+            resource["id"]
+            for resource in self.state().get("resources", [])
+            if resource["type"] == "pulumi-python:dynamic/athena:StackSessions"
+        ]
 
     def unlock(self) -> None:
         """Remove the lock that a killed command left, as `pulumi cancel` does."""

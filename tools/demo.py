@@ -138,7 +138,7 @@ def run(arguments: list[str], environment: dict[str, str], folder: Path = PROJEC
 
 
 def environment_in(folder: Path) -> dict[str, str]:
-    """Give the environment for a Pulumi that has nothing to do with the user's own."""
+    """Return an environment for Pulumi that is independent of the user's own."""
     mine = {
         name: value
         for name, value in os.environ.items()
@@ -184,7 +184,7 @@ def show_query(session_id: str, url: str, environment: dict[str, str]) -> None:
 
 
 def settings(url: str, engine: str) -> str:
-    """Give the stack's configuration: on AWS, the region and the work group would be enough."""
+    """Return the stack's configuration: on AWS, the region and the work group would be enough."""
     return f"""\
 config:
   aws:region: {REGION}
@@ -201,7 +201,7 @@ config:
 
 
 class Service:
-    """The emulated service itself, asked past Pulumi; needs the environment of the demo."""
+    """The emulated service, called without Pulumi, in the environment of the demo."""
 
     def __init__(self, url: str, work_group: str) -> None:
         self._work_group = work_group
@@ -212,7 +212,7 @@ class Service:
         ).client("athena", endpoint_url=url)
 
     def sessions(self) -> list[str]:
-        """Give the ids of the sessions that run."""
+        """Return the ids of the sessions that run."""
         listed = self._athena.list_sessions(WorkGroup=self._work_group)["Sessions"]
         return [session["SessionId"] for session in listed]
 
@@ -220,13 +220,13 @@ class Service:
         """Show the state of sessions, ended ones too."""
         for session_id in session_ids:
             status = self._athena.get_session_status(SessionId=session_id)["Status"]
-            print(f"Asked itself, the service says: {session_id} is {status['State']}", flush=True)
+            print(f"GetSessionStatus: {session_id} is {status['State']}", flush=True)
 
 
 def demo(folder: Path, engine: str) -> None:
     """Run the whole demo in an empty folder, with a session of an engine."""
     environment = environment_in(folder)
-    # With these, what this process asks through boto3 is as apart from the user's own as Pulumi is.
+    # The boto3 of this process must not use the user's settings either.
     os.environ.clear()
     os.environ.update(environment)
 
@@ -243,10 +243,10 @@ def demo(folder: Path, engine: str) -> None:
         run(["stack", "init", STACK], environment, folder)
         at_config = ["--config-file", str(config)]
 
-        say("Pulumi starts the session and waits until it can be used.")
+        say("Pulumi starts the session and waits until it is ready.")
         run(["up", "--yes", *at_config], environment)
 
-        say("The session is running. What another program would need of it:")
+        say("The session is running. Its outputs, for other programs:")
         run(["stack", "output"], environment)
         service = Service(url, WORK_GROUPS[engine])
         sessions = service.sessions()
@@ -256,20 +256,20 @@ def demo(folder: Path, engine: str) -> None:
             say("A Spark query in it, by Spark Connect:")
             show_query(sessions[0], url, environment)
 
-        say("Pulumi ends the session.")
+        say("Pulumi terminates the session.")
         run(["destroy", "--yes", *at_config], environment)
         service.show(sessions)
 
 
 def stop(number: int, _frame: object) -> NoReturn:
-    """Leave through the clean-up code when the process is asked to end."""
+    """Exit through the cleanup code on a signal."""
     if number == signal.SIGALRM:
         raise DemoError(f"The emulator does not listen after {EMULATOR_SECONDS} seconds.")
     raise SystemExit
 
 
 def main() -> int:
-    """Run the demo; tell what went wrong in one line."""
+    """Run the demo; report a failure in one line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--engine", choices=sorted(WORK_GROUPS), help="default: 3.5 if installed")
     has_spark = (SPARK / "installed").exists()

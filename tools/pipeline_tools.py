@@ -15,9 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pulumi_cli
@@ -37,24 +35,14 @@ def tools_folder() -> Path:
     """Return the folder of the tools, which are built unless they are there."""
     pins = hashlib.sha256((PIPELINES / "go.mod").read_bytes()).hexdigest()[:12]
     home = pulumi_cli.built_folder().parent.parent / f"pipeline-tools-{pins}"
-    if home.exists():
-        return home / "bin"
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with pulumi_cli.only_one(home.parent / f"{home.name}.lock"):
-        if home.exists():
-            return home / "bin"
-        # In a folder beside it, renamed at the end: it exists only when it is complete.
-        temporary = Path(tempfile.mkdtemp(prefix=f"{home.name}.building-", dir=home.parent))
-        try:
-            temporary.chmod(0o755)
-            (temporary / "bin").mkdir()
-            target = f"{temporary / 'bin'}{os.sep}"
-            with pulumi_cli.progress("compiling actionlint and kubeconform"):
-                pulumi_cli.go("build", "-trimpath", "-o", target, *PACKAGES, folder=PIPELINES)
-            temporary.rename(home)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return home / "bin"
+
+    def build(folder: Path) -> None:
+        (folder / "bin").mkdir()
+        target = f"{folder / 'bin'}{os.sep}"
+        with pulumi_cli.progress("compiling actionlint and kubeconform"):
+            pulumi_cli.go("build", "-trimpath", "-o", target, *PACKAGES, folder=PIPELINES)
+
+    return pulumi_cli.built_once(home, build) / "bin"
 
 
 def module_folders() -> dict[str, str]:

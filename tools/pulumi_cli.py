@@ -9,8 +9,8 @@ That takes about 5 minutes and happens once. The folder is complete from the mom
 a build runs in a folder beside it, which is renamed at the end and deleted when the build fails or
 is interrupted. Of two that start at once, the second waits and uses what the first has built.
 
-Only the folder goes to standard output, so that a shell can say `PATH="$(...):$PATH"`; what happens
-is told on standard error. This file needs nothing but Python's standard library.
+Only the folder goes to standard output, so that a shell can say `PATH="$(...):$PATH"`; messages
+go to standard error. This file needs nothing but Python's standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TOOLS = Path(__file__).resolve().parent
 ENGINE = TOOLS / "engine"
@@ -226,6 +226,29 @@ def build_into(folder: Path) -> None:
         copy = folder / Path(script).name
         shutil.copyfile(sdk / script, copy)
         copy.chmod(0o755)  # the module cache keeps no executable bit
+
+
+def built_once(home: Path, build: Callable[[Path], None]) -> Path:
+    """Return a folder below the cache, built unless it is there; it is complete if it exists.
+
+    Args:
+        home: The folder. Its name has to change with what is built.
+        build: Builds into the empty folder that it gets, which is renamed afterwards.
+    """
+    if home.exists():
+        return home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with only_one(home.parent / f"{home.name}.lock"):
+        if home.exists():
+            return home
+        temporary = Path(tempfile.mkdtemp(prefix=f"{home.name}.building-", dir=home.parent))
+        try:
+            temporary.chmod(0o755)  # mkdtemp makes it private
+            build(temporary)
+            temporary.rename(home)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return home
 
 
 def build(target: Path) -> None:

@@ -1,10 +1,10 @@
-"""Draw what a command printed as a terminal picture: an SVG.
+"""Draw the output of a command as a picture of a terminal, in SVG.
 
     make demo | python tools/record_demo.py docs/images/demo.svg
 
-Left out are Pulumi's previews, which say the same as the updates that follow, and the dots that it
-draws in place on a terminal. Added are colors, which it has on a terminal, too. The fonts are those
-of whoever looks at the picture.
+Pulumi's previews are omitted, because the updates that follow show the same, and so are the dots of
+its progress display. Colors are added as on a terminal. The picture refers to no font files; the
+reader's fonts are used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FONTS = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
 def draw(printed: str, title: str, columns: int) -> str:
-    """Give the SVG of a text."""
+    """Return the SVG of a command's output."""
     console = Console(record=True, width=columns, file=io.StringIO(), highlight=False)
     kept = DOTS.sub("", PREVIEWS.sub("", printed))
     for line in EMPTY_LINES.sub("\n\n", kept).strip().splitlines():
@@ -42,12 +42,12 @@ def draw(printed: str, title: str, columns: int) -> str:
             text.highlight_regex(pattern, style)
         console.print(text)
     svg = console.export_svg(title=title, theme=MONOKAI, unique_id="demo")
-    # No picture fetches something from elsewhere.
+    # The picture must not load anything from another host.
     return FONTS.sub("", svg)
 
 
 def main() -> None:
-    """Read standard input, show it, and draw it."""
+    """Read standard input, print it, and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("picture", type=Path)
     parser.add_argument("--title", default="make demo")
@@ -56,7 +56,7 @@ def main() -> None:
     printed = sys.stdin.read()
     print(printed, end="")
     if "\nerror:" in printed or not printed.strip():
-        sys.exit("There is no picture of a command that failed.")
+        sys.exit("The command failed or printed nothing: no picture was written.")
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     options.picture.write_text(draw(printed, options.title, options.columns))
 

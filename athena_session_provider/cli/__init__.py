@@ -1,39 +1,27 @@
-"""The command ``athena-sessions``: preview environments, and sessions that nobody owns.
+"""The command ``athena-sessions``: preview environments, and sessions without a stack.
 
 Built on Pulumi's Automation API. One module for one job::
 
     app          the command line: options, help, what each subcommand calls
-    previews     what a preview environment is; up, down, list and sweep
+    preview      a preview environment: values and decisions
+    previews     the commands on preview environments: up, down, list and sweep
     orphans      live sessions that no stack names
-    project      a throw-away Pulumi project around the user's program
+    project      a temporary Pulumi project around the user's program
     stacks       one stack: its tags, configuration, state, up and destroy
-    command      the ``pulumi`` process, which signals reach through this one
-    sessions     the sessions that a stack's state names
-    snippets     lines to paste that use a session
+    command      the ``pulumi`` process, and passing signals on to it
+    sessions     sessions in a stack's state, and marked sessions in the service
+    snippets     lines of code that use a session
     progress     engine events as one line of status
-    show         tables, JSON, and how long and how much
-    failures     every error, with the exit code it gives
-
-Exit codes
-----------
-====  ==========================================================================================
-0     done, or nothing to do
-1     Pulumi or AWS refused, or failed; the message says what and why
-2     wrong usage: an unknown option, a value that cannot be read
-3     the stack is locked: another run works on it, or was killed while it did
-4     not set up: no ``pulumi``, no program, no credentials, no passphrase, an unknown base stack
-5     some of several were done: of a sweep, of the orphans to terminate
-6     refused, because the stack is not a preview environment
-10    ``orphans`` found some, and was not told to terminate them
-130   interrupted by Ctrl-C; 143 by SIGTERM
-====  ==========================================================================================
+    show         tables and JSON
+    times        times and durations as text
+    failures     every error, and the exit codes (``Exit``)
 """
 
 from __future__ import annotations
 
 import sys
 
-_NEEDED = frozenset({"typer", "rich"})
+_NEEDED = frozenset({"rich", "semver", "typer", "yaml"})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,8 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         if exc.name not in _NEEDED:
             raise
         sys.stderr.write(
-            f"athena-sessions needs the package {exc.name}, which an extra brings along: "
+            f"athena-sessions requires the package {exc.name}, which is in an extra: "
             "pip install 'athena-session-provider[cli]'\n"
         )
-        return 4
+        from athena_session_provider.cli.failures import Exit
+
+        return Exit.NOT_SET_UP
     return run(arguments)

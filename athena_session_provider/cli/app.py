@@ -20,12 +20,14 @@ from pulumi.automation import LocalWorkspace
 from rich.console import Console
 
 from athena_session_provider.cli import orphans as orphans_
-from athena_session_provider.cli import previews, show
+from athena_session_provider.cli import preview, previews, show
 from athena_session_provider.cli.command import Interrupts, Pulumi
 from athena_session_provider.cli.failures import CommandFailedError, Exit, exit_code_of
+from athena_session_provider.cli.preview import PARALLEL
 from athena_session_provider.cli.progress import Reporter
-from athena_session_provider.cli.project import throw_away_project
-from athena_session_provider.cli.stacks import PARALLEL, Stack
+from athena_session_provider.cli.project import temporary_project
+from athena_session_provider.cli.stacks import Stack
+from athena_session_provider.cli.times import utc_now
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import AthenaSessionError
 from athena_session_provider.service.settings import aws_settings
@@ -34,24 +36,18 @@ from athena_session_provider.service.waiting import timeout_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PRICE_PER_DPU_HOUR = 0.35
-"""US dollars: the list price in us-east-1. Other regions differ."""
-
-EPILOG = (
-    "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the stack is locked; 4 not set up; "
-    "5 only some of several done; 6 not a preview environment; 10 orphans found; 130 interrupted."
-)
+EPILOG = f"Exit codes: {'; '.join(f'{code:d} {code.meaning}' for code in Exit)}."
 
 app = typer.Typer(
     name="athena-sessions",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Preview environments with a Spark session on Amazon Athena each.",
+    help="Preview environments with Spark sessions on Amazon Athena, and sessions without a stack.",
     epilog=EPILOG,
 )
 preview_env = typer.Typer(
     no_args_is_help=True,
-    help="One stack, with its own sessions, for each pull request.",
+    help="A stack with its own sessions for each pull request.",
     epilog=EPILOG,
 )
 app.add_typer(preview_env, name="preview-env")
@@ -68,7 +64,7 @@ def _duration(text: str | timedelta) -> timedelta:
 
 def _stack_name(name: str) -> str:
     try:
-        return previews.check_name(name)
+        return preview.check_name(name)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
 
@@ -87,13 +83,27 @@ Name = Annotated[str, typer.Argument(help="The stack's name, such as pr-17.", ca
 Program = Annotated[
     Path, typer.Option("--program", metavar="DIR", help="Folder of the Pulumi program.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@dataclass
+class _Output:
+    """How results and errors are printed: the ``obj`` of every context."""
+
+    json: bool = False
+
+
+def _json(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - Typer's signature
+    ctx.ensure_object(_Output).json |= value
+    return value
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output.", callback=_json)
+]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show all that pulumi prints, on standard error.")
+    bool, typer.Option("--verbose", "-v", help="Show the output of pulumi on standard error.")
 ]
-Parallel = Annotated[
-    int, typer.Option(min=1, help="Steps that pulumi works on at once (pulumi's --parallel).")
-]
+Parallel = Annotated[int, typer.Option(min=1, help="Concurrent steps of pulumi (its --parallel).")]
 Config = Annotated[
     list[str] | None,
     typer.Option("--config", "-c", metavar="KEY=VALUE", help="A configuration value; repeatable."),
@@ -101,7 +111,7 @@ Config = Annotated[
 LockTimeout = Annotated[
     timedelta,
     typer.Option(
-        parser=_duration, metavar="DURATION", help="How long to wait for a run that holds the lock."
+        parser=_duration, metavar="DURATION", help="How long to wait for another run's lock."
     ),
 ]
 BreakLock = Annotated[
@@ -109,14 +119,14 @@ BreakLock = Annotated[
     typer.Option(
         parser=_duration,
         metavar="DURATION",
-        help="Take a lock away that is older than this: its run was killed. Longer than any run.",
+        help="Remove a lock of at least this age, whose run was killed. Longer than any run takes.",
     ),
 ]
 
 
 @dataclass
 class _Run:
-    """What one invocation works with."""
+    """Console, progress and workspace of one invocation."""
 
     out: Console
     reporter: Reporter
@@ -131,7 +141,7 @@ def _running(program: Path, what: str, *, verbose: bool) -> Iterator[_Run]:
     reporter = Reporter(Console(stderr=True), verbose=verbose)
     with ExitStack() as stack:
         stack.enter_context(reporter.working(what))
-        workspace = stack.enter_context(throw_away_project(program, Pulumi(_interrupts)))
+        workspace = stack.enter_context(temporary_project(program, Pulumi(_interrupts)))
         yield _Run(Console(), reporter, workspace)
 
 
@@ -141,32 +151,34 @@ def up(
     program: Program = Path(),
     from_stack: Annotated[
         str | None,
-        typer.Option(help="Stack whose configuration is copied; its secrets stay secret."),
+        typer.Option(help="Stack whose configuration is copied; secrets stay encrypted."),
     ] = None,
     ttl: Annotated[
         timedelta,
-        typer.Option(parser=_duration, metavar="DURATION", help="When `sweep` takes it down."),
+        typer.Option(
+            parser=_duration, metavar="DURATION", help="Time until `sweep` takes it down."
+        ),
     ] = "8h",  # type: ignore[assignment]
     config: Config = None,
     owner: Annotated[
         str | None,
         typer.Option(
-            help="Whose it is.",
+            help="Owner, shown by `list`.",
             envvar=["ATHENA_SESSIONS_OWNER", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"],
-            show_default="who made it",
+            show_default="the creator",
         ),
     ] = None,
     commit: Annotated[
         str | None,
         typer.Option(
-            help="What it runs.",
+            help="Commit, shown by `list`.",
             envvar=["ATHENA_SESSIONS_COMMIT", "CI_COMMIT_SHA"],
             show_default="HEAD of the program's checkout",
         ),
     ] = None,
     secrets_provider: Annotated[
         str | None,
-        typer.Option(help="For a new stack.", show_default="that of --from-stack"),
+        typer.Option(help="Secrets provider of a new stack.", show_default="that of --from-stack"),
     ] = None,
     parallel: Parallel = PARALLEL,
     lock_timeout: LockTimeout = "0s",  # type: ignore[assignment]
@@ -174,8 +186,8 @@ def up(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Create the preview environment NAME, or update it, and start its sessions."""
-    wanted = previews.Up(
+    """Create or update the preview environment NAME and start its sessions."""
+    options = preview.Up(
         name=name,
         base=from_stack,
         ttl=ttl,
@@ -189,18 +201,18 @@ def up(
         break_lock_older_than=break_lock_older_than,
     )
     with _running(program, f"{name}: starting", verbose=verbose) as run:
-        raised = previews.up(run.workspace, wanted, run.reporter)
+        result = previews.up(run.workspace, options, run.reporter)
     if json:
-        show.print_json(show.raised_json(raised))
+        show.print_json(show.up_json(result))
     else:
-        show.print_raised(run.out, raised)
+        show.print_up(run.out, result)
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        return "unknown"  # a container whose user has no name
+        return "unknown"  # the user of a container may have no name
 
 
 def _commit(program: Path) -> str:
@@ -227,46 +239,37 @@ def down(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """End everything of the preview environment NAME and remove its stack.
+    """End everything in the preview environment NAME and remove its stack.
 
-    Where there is none, there is nothing to do: it may be called twice, also at once.
+    If there is none, there is nothing to do. The command may be repeated, also concurrently.
     """
-    how = previews.Down(
+    options = preview.Down(
         parallel=parallel,
         config=_pairs(config),
         lock_patience=lock_timeout,
         break_lock_older_than=break_lock_older_than,
     )
     with _running(program, f"{name}: ending", verbose=verbose) as run:
-        outcome = previews.down(run.workspace, name, how, run.reporter)
+        result = previews.down(run.workspace, name, options, run.reporter)
     if json:
-        show.print_json(show.taken_down_json(outcome))
+        show.print_json(show.down_json(result))
     else:
-        run.out.print(show.taken_down_text(outcome), markup=False, soft_wrap=True)
+        run.out.print(show.down_text(result), markup=False, soft_wrap=True)
 
 
 @preview_env.command("list")
 def list_(
     program: Program = Path(),
-    dpu_hour_price: Annotated[
-        float,
-        typer.Option(
-            envvar="ATHENA_SESSIONS_DPU_HOUR_PRICE",
-            min=0,
-            help="US dollars per DPU-hour; the default is the list price in us-east-1.",
-        ),
-    ] = PRICE_PER_DPU_HOUR,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the preview environments, the states of their sessions and what they cost so far."""
+    """List the preview environments, the states of their sessions, and their DPU-hours so far."""
     with _running(program, "reading the stacks", verbose=verbose) as run:
         items = previews.listed(run.workspace, run.reporter)
-    now = previews.utc_now()
     if json:
-        show.print_json(show.listed_json(items, dpu_hour_price, now))
+        show.print_json(show.listed_json(items, utc_now()))
     else:
-        show.print_listed(run.out, items, dpu_hour_price, now)
+        show.print_listed(run.out, items, utc_now())
 
 
 @preview_env.command()
@@ -275,12 +278,12 @@ def sweep(
     open_file: Annotated[
         typer.FileText | None,
         typer.Option(
-            help="File with the names whose pull request is open, one a line; - is standard "
-            "input. All others are taken down, so an empty file takes down all."
+            help="File with the names whose pull request is open, one per line; - is standard "
+            "input. All others are taken down: an empty file takes down all."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Only print what would be done.")
     ] = False,
     parallel: Parallel = PARALLEL,
     lock_timeout: LockTimeout = "15m",  # type: ignore[assignment]
@@ -288,20 +291,20 @@ def sweep(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take down the expired ones, and those whose pull request is closed.
+    """Take down preview environments that have expired or whose pull request is closed.
 
-    The open names come from --open-file, or from a pipe. A pipe that brings nothing is taken for
-    a command that failed: only the expired ones are taken down then.
+    The open names are read from --open-file, or from a pipe. An empty pipe is treated as a command
+    that failed: then only expired ones are taken down.
     """
     names = _names(open_file.read()) if open_file else _names_from_pipe()
-    how = previews.Down(
+    options = preview.Down(
         parallel=parallel,
         lock_patience=lock_timeout,
         break_lock_older_than=break_lock_older_than,
     )
     with _running(program, "reading the stacks", verbose=verbose) as run:
         swept = previews.sweep(
-            run.workspace, run.reporter, open_names=names, dry_run=dry_run, how=how
+            run.workspace, run.reporter, open_names=names, dry_run=dry_run, options=options
         )
     if json:
         show.print_json(show.swept_json(swept))
@@ -317,7 +320,7 @@ def _names(text: str) -> list[str]:
 
 
 def _names_from_pipe() -> list[str] | None:
-    # A terminal, or the socket or device that a CI system leaves open, would be waited for.
+    # Reading from a terminal, or from a socket or device that a CI system leaves open, blocks.
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError):
@@ -332,10 +335,20 @@ def orphans(
     work_group: Annotated[
         list[str], typer.Option("--work-group", "-w", help="Work group to look in; repeatable.")
     ],
-    terminate: Annotated[bool, typer.Option("--terminate", help="End what is found.")] = False,
+    terminate: Annotated[
+        bool, typer.Option("--terminate", help="Terminate the orphans of known stacks.")
+    ] = False,
+    unknown_stacks: Annotated[
+        bool,
+        typer.Option(
+            "--unknown-stacks",
+            help="Treat sessions of unknown stacks as orphans, too. Use it only if no stack of "
+            "another backend starts sessions in the work group.",
+        ),
+    ] = False,
     older_than: Annotated[
         timedelta,
-        typer.Option(parser=_duration, metavar="DURATION", help="Leave younger sessions alone."),
+        typer.Option(parser=_duration, metavar="DURATION", help="Ignore younger sessions."),
     ] = "0s",  # type: ignore[assignment]
     region: Annotated[
         str | None,
@@ -354,26 +367,30 @@ def orphans(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Backend whose stacks may name a session; repeatable, since a session that only "
-            "an unnamed backend knows looks like an orphan.",
+            help="Backend whose stacks are read; repeatable.",
             show_default="the current one",
         ),
     ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find live sessions that this package started and that no stack names."""
+    """Find live sessions that this package started and that no stack names.
+
+    A session is an orphan if the state of the stack that started it is in the backend, and no state
+    names the session. Sessions of other stacks are listed separately, as of an unknown stack: one
+    that was removed, or one in another backend.
+    """
     reporter = Reporter(Console(stderr=True), verbose=verbose)
     with ExitStack() as stack:
         stack.enter_context(reporter.working("reading the sessions"))
         pulumi = Pulumi(_interrupts)
         config: dict[str, Any] = {}
         if from_stack:
-            project = throw_away_project(program or Path(), pulumi)
+            project = temporary_project(program or Path(), pulumi)
             config = dict(Stack(from_stack, stack.enter_context(project), reporter).config())
         settings = aws_settings(config, {"region": region, "profile": profile})
         if settings.region is None:
-            # boto3 knows AWS_DEFAULT_REGION only; CI systems and all other SDKs have this one.
+            # boto3 reads AWS_DEFAULT_REGION only; CI systems and other SDKs use AWS_REGION.
             settings = replace(settings, region=os.environ.get("AWS_REGION"))
         athena = shared_athena(settings)
         workspaces = [
@@ -389,33 +406,33 @@ def orphans(
             work_group,
             workspaces,
             reporter,
-            now=previews.utc_now(),
+            now=utc_now(),
             older_than=older_than,
         )
         if terminate:
-            found = list(orphans_.terminate(athena, found, reporter))
+            found = list(orphans_.terminate(athena, found, reporter, unknown_stacks=unknown_stacks))
     if json:
         show.print_json(show.orphans_json(found))
     else:
-        show.print_orphans(Console(), found, previews.utc_now())
+        show.print_orphans(Console(), found, utc_now())
     if any(orphan.error for orphan in found):
         raise typer.Exit(Exit.PARTLY)
-    if found and not terminate:
+    if not terminate and any(orphan.known_stack or unknown_stacks for orphan in found):
         raise typer.Exit(Exit.ORPHANS_FOUND)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. Errors become a paragraph on standard error."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    output = _Output()
     _interrupts.install()
     try:
-        app(args=given, prog_name="athena-sessions")
+        app(args=arguments, prog_name="athena-sessions", obj=output)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else Exit.DONE
     except (CommandFailedError, AthenaSessionError) as exc:
         code = exit_code_of(exc)
         Console(stderr=True).print(f"error: {exc}", markup=False, highlight=False, soft_wrap=True)
-        if "--json" in given:
-            show.print_json({"error": {"exit_code": code, "message": str(exc)}})
+        if output.json:
+            show.print_json({"error": {"exit_code": int(code), "message": str(exc)}})
         return code
     return Exit.DONE

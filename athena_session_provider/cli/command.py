@@ -1,4 +1,4 @@
-"""The ``pulumi`` process: how it is found, and how a signal to us reaches it."""
+"""The ``pulumi`` process, and passing signals on to it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 OLDEST_CLI = VersionInfo(3, 211)
-"""The first whose backends in files and buckets keep stack tags; before, they forgot them."""
+"""The first version whose backends in files and buckets keep stack tags."""
 
 
 class Interrupts:
-    """Passes SIGINT and SIGTERM on to the running ``pulumi`` processes, once each.
+    """Passes SIGINT and SIGTERM on to the running ``pulumi`` processes.
 
-    Pulumi answers the first SIGINT by cancelling in good order, and the second by giving up. In a
-    terminal, Ctrl-C would reach it twice: from the terminal and from us. So it runs in a process
-    group of its own. A job that a CI system cancels gets the signal alone, and passes it on.
+    Pulumi cancels the update at the first SIGINT and aborts at the second. In a terminal, Ctrl-C
+    would reach it twice, from the terminal and from this process; therefore it runs in a process
+    group of its own. When a CI system cancels a job, only this process receives the signal.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Interrupts:
         self._processes: set[subprocess.Popen[str]] = set()
 
     def install(self) -> None:
-        """Take over the signals; only in the main thread."""
+        """Install the signal handlers; call it in the main thread."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
@@ -49,32 +49,32 @@ class Interrupts:
         self.received = number
         running = [process for process in list(self._processes) if process.poll() is None]
         for process in running:
-            # Pulumi knows SIGINT only: SIGTERM ends it on the spot, with its lock left behind.
+            # Pulumi handles SIGINT only: SIGTERM kills it, and its lock stays.
             process.send_signal(signal.SIGINT)
         if not running:
             raise InterruptedRunError(number)
 
     def raise_if_received(self) -> None:
-        """Raise InterruptedRunError once a signal has come."""
+        """Raise InterruptedRunError if a signal was received."""
         if self.received is not None:
             raise InterruptedRunError(self.received)
 
     def watch(self, process: subprocess.Popen[str]) -> None:
-        """Pass signals on to this process from now on."""
+        """Start to pass signals on to a process."""
         self._processes.add(process)
         if self.received is not None:
             process.send_signal(signal.SIGINT)
 
     def forget(self, process: subprocess.Popen[str]) -> None:
-        """Leave a process that has ended alone."""
+        """Stop to pass signals on to a process that has ended."""
         self._processes.discard(process)
 
 
 class Pulumi(PulumiCommand):
-    """The Pulumi CLI, as the Automation API runs it."""
+    """The Pulumi CLI as the Automation API runs it, with signals passed on."""
 
     def __init__(self, interrupts: Interrupts) -> None:
-        """Find it; raises NotSetUpError."""
+        """Find the CLI. Raises NotSetUpError."""
         if shutil.which("pulumi") is None:
             raise NotSetUpError(MISSING_CLI)
         try:
@@ -82,7 +82,7 @@ class Pulumi(PulumiCommand):
         except InvalidVersionError as exc:
             raise NotSetUpError(str(exc)) from exc
         except (OSError, subprocess.CalledProcessError) as exc:
-            raise NotSetUpError(f"{shutil.which('pulumi')} does not run: {exc}.") from exc
+            raise NotSetUpError(f"{shutil.which('pulumi')} cannot be run: {exc}.") from exc
         self._interrupts = interrupts
 
     def run(
@@ -93,7 +93,10 @@ class Pulumi(PulumiCommand):
         on_output: Callable[[str], Any] | None = None,
         on_error: Callable[[str], Any] | None = None,
     ) -> CommandResult:
-        """Run it without a terminal; raises CommandError, or InterruptedRunError after a signal."""
+        """Run a command without a terminal.
+
+        Raises CommandError, or InterruptedRunError after a signal.
+        """
         self._interrupts.raise_if_received()
         environment = {
             **os.environ,
@@ -103,7 +106,7 @@ class Pulumi(PulumiCommand):
         }
         out: list[str] = []
         err: list[str] = []
-        with subprocess.Popen(  # noqa: S603 - arguments of our own
+        with subprocess.Popen(  # noqa: S603 - no shell, a fixed program
             [self.command, "--non-interactive", *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,46 +1,62 @@
-"""Every error of the command as one readable paragraph, with the exit code it gives."""
+"""Every error of the command as one paragraph, with its exit code."""
 
 from __future__ import annotations
 
 import re
+import signal
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
 
-from athena_session_provider.service.errors import AthenaSessionError, ConfigurationError
+from athena_session_provider.cli.times import parse_time
+from athena_session_provider.service.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, timedelta
+
+    from typing_extensions import Self
 
 
 class Exit(IntEnum):
-    """What the exit codes mean; the package's text has them as a table."""
+    """The exit codes and their meanings. The help text is built from these members."""
 
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    LOCKED = 3
-    NOT_SET_UP = 4
-    PARTLY = 5
-    NOT_A_PREVIEW = 6
-    ORPHANS_FOUND = 10
+    DONE = 0, "done, or nothing to do"
+    FAILED = 1, "Pulumi or AWS refused, or failed"
+    USAGE = 2, "wrong usage"
+    LOCKED = 3, "the stack is locked"
+    NOT_SET_UP = 4, "not set up: no Pulumi CLI, program, credentials, passphrase or base stack"
+    PARTLY = 5, "only some of several done"
+    NOT_A_PREVIEW = 6, "refused: the stack is not a preview environment"
+    ORPHANS_FOUND = 10, "orphans found, and not terminated"
+    INTERRUPTED = 130, "interrupted by SIGINT"
+    TERMINATED = 143, "interrupted by SIGTERM"
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Store the meaning beside the code."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
 
 class CommandFailedError(Exception):
-    """An error whose text is meant to be shown as it is."""
+    """An error whose text is shown as it is."""
 
     exit_code = Exit.FAILED
 
 
 class NotSetUpError(CommandFailedError):
-    """Something that the command needs is not there."""
+    """A prerequisite of the command is missing."""
 
     exit_code = Exit.NOT_SET_UP
 
 
 class NotAPreviewError(CommandFailedError):
-    """The stack was not made by `preview-env up`, so it is left alone."""
+    """The stack was not created by `preview-env up`, so it is not changed."""
 
     exit_code = Exit.NOT_A_PREVIEW
 
@@ -50,14 +66,20 @@ class LockedError(CommandFailedError):
 
     exit_code = Exit.LOCKED
 
-    def __init__(self, stack: str, holder: str) -> None:
-        self.stack = stack
+    def __init__(self, stack: str, holder: str, since: Sequence[datetime | None] = ()) -> None:
+        """Describe the lock; ``since`` has the time of each lock, None if it cannot be read."""
         self.holder = holder
+        self.since = since
         super().__init__(
-            f"Stack {stack} is locked, because another run works on it: {holder}. Wait until it "
-            "has ended and run the command again. If that run was killed, its lock stays: "
-            f"`pulumi cancel --stack {stack}` removes it, and so does "
-            "--break-lock-older-than here."
+            f"Stack {stack} is locked by another run: {holder}. Wait until it has ended and run "
+            "the command again. If that run was killed, its lock stays: remove it with "
+            f"`pulumi cancel --stack {stack}`, or use --break-lock-older-than."
+        )
+
+    def older_than(self, age: timedelta, now: datetime) -> bool:
+        """Return whether all locks are known to be at least this old."""
+        return bool(self.since) and all(
+            time is not None and time <= now - age for time in self.since
         )
 
 
@@ -65,10 +87,12 @@ class InterruptedRunError(CommandFailedError):
     """A signal stopped the command."""
 
     def __init__(self, signal_number: int) -> None:
-        self.signal_number = signal_number
+        """Take the number of the signal."""
+        is_sigint = signal_number == signal.SIGINT
+        self.exit_code = Exit.INTERRUPTED if is_sigint else Exit.TERMINATED
         super().__init__(
-            "Interrupted. Nothing that was started is lost: run the command again, and it takes up "
-            "where this one stopped; or `preview-env down`, and it ends what was started."
+            "Interrupted. Run the command again to continue, or `preview-env down` to end what "
+            "was started."
         )
 
 
@@ -77,8 +101,8 @@ MISSING_CLI = (
     "(https://www.pulumi.com/docs/install/) and run the command again."
 )
 
-# "<file>: created by root@ci-7 (pid 1234) at 2026-01-31T12:00:00Z", from the backends in files
-# and buckets.
+# Backends in files and buckets print "<file>: created by root@ci-7 (pid 1234) at
+# 2026-01-31T12:00:00Z".
 _LOCK = re.compile(r"created by (?P<holder>.+? \(pid \d+\)) at (?P<time>\S+)")
 _COLOR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _LOCATION = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -89,7 +113,7 @@ _SET_UP = (
         re.compile(r"passphrase must be set|incorrect passphrase|get passphrase", re.IGNORECASE),
         (
             "Set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the passphrase "
-            "that the project's stacks are encrypted with."
+            "of the project's stacks."
         ),
     ),
     (
@@ -99,39 +123,42 @@ _SET_UP = (
 )
 
 
-def holder_of_lock(text: str) -> str:
-    """Say who holds a lock, from what Pulumi printed."""
+def _locked(stack: str, text: str) -> LockedError:
+    """Return the error for a lock, from Pulumi's output."""
+    return LockedError(
+        stack,
+        _holder_of_lock(text),
+        [parse_time(match["time"]) for match in _LOCK.finditer(text)],
+    )
+
+
+def _holder_of_lock(text: str) -> str:
     locks = [f"{match['holder']}, since {match['time']}" for match in _LOCK.finditer(text)]
     if locks:
         return "; ".join(locks)
     conflict = re.search(r"\[409\] Conflict: (.+)", text)
-    return conflict.group(1).strip().rstrip(".") if conflict else "Pulumi does not tell whom"
-
-
-def times_of_lock(text: str) -> list[str]:
-    """Give when each lock was made, as Pulumi printed it."""
-    return [match["time"] for match in _LOCK.finditer(text)]
+    return conflict.group(1).strip().rstrip(".") if conflict else "Pulumi does not report which"
 
 
 def without_color(text: str) -> str:
-    """Take terminal colors and the engine's own color marks out."""
+    """Remove terminal colors and the engine's color marks."""
     return _COLOR.sub("", text)
 
 
 def paragraph(text: str) -> str:
-    """Make one paragraph of what Pulumi or a program printed; of a traceback, what it says."""
+    """Return output of Pulumi or a program as one paragraph; of a traceback, the exception."""
     text = without_color(text)
     if "Traceback (most recent call last)" in text:
-        text = _last_words(text)
+        text = _exception_of(text)
     joined = " ".join(text.split())
     if len(joined) > _MAXIMUM_CHARACTERS:
         joined = joined[:_MAXIMUM_CHARACTERS] + " ..."
     return joined
 
 
-def _last_words(text: str) -> str:
+def _exception_of(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
-    # The exception is the last line that is not indented; its message may go on below it.
+    # The last line that starts with an exception's name; its message may have more lines.
     start = max(
         (number for number, line in enumerate(lines) if re.match(r"\s*[\w.]+(Error|Exception|Exit"
          r"|Interrupt|Warning)\b", line)),
@@ -143,38 +170,33 @@ def _last_words(text: str) -> str:
 
 
 def from_pulumi(exc: CommandError, stack: str, diagnostics: Iterable[str] = ()) -> Exception:
-    """Give the error of this package for a `pulumi` that failed.
+    """Return this package's error for a `pulumi` command that failed.
 
-    ``diagnostics`` are the errors that the engine reported; they say more than what it prints.
+    ``diagnostics`` are the errors that the engine reported, which are more precise than its output.
     """
     text = str(exc)
     if isinstance(exc, ConcurrentUpdateError):
-        return LockedError(stack, holder_of_lock(text))
+        return _locked(stack, text)
     if isinstance(exc, StackNotFoundError):
         return NotSetUpError(f"There is no stack {stack} in this project and backend.")
     for pattern, remedy in _SET_UP:
         if pattern.search(text):
             return NotSetUpError(f"{paragraph(_errors_in(text))} {remedy}")
-    told = [paragraph(message) for message in diagnostics]
-    # One cause is often reported twice: by its resource, and as the end of the update.
-    told = list(dict.fromkeys(message for message in told if message != "update failed"))
-    return CommandFailedError(f"Stack {stack}: {' '.join(told) or paragraph(_errors_in(text))}")
+    messages = [paragraph(message) for message in diagnostics]
+    # The engine reports an error of a resource again at the end of the update.
+    messages = list(dict.fromkeys(item for item in messages if item != "update failed"))
+    return CommandFailedError(f"Stack {stack}: {' '.join(messages) or paragraph(_errors_in(text))}")
 
 
 def _errors_in(text: str) -> str:
-    """Pick the errors out of the output of a `pulumi` that failed."""
+    """Return the errors in the output of a `pulumi` command that failed."""
     stderr = text.split("\n stderr: ", 1)[-1].strip()
     errors = re.findall(r"^error: (.+(?:\n(?!warning:|error:).+)*)", stderr, re.MULTILINE)
     return "\n".join(errors) or stderr or text.strip()
 
 
-def exit_code_of(error: Exception) -> int:
-    """Give the exit code for an error of this package."""
-    if isinstance(error, InterruptedRunError):
-        return 128 + error.signal_number
+def exit_code_of(error: Exception) -> Exit:
+    """Return the exit code for an error of this package."""
     if isinstance(error, CommandFailedError):
-        return int(error.exit_code)
-    if isinstance(error, ConfigurationError):
-        return int(Exit.NOT_SET_UP)
-    assert isinstance(error, AthenaSessionError)  # noqa: S101 - the only other kind that is caught
-    return int(Exit.FAILED)
+        return error.exit_code
+    return Exit.NOT_SET_UP if isinstance(error, ConfigurationError) else Exit.FAILED

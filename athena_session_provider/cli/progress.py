@@ -1,4 +1,4 @@
-"""What happens, while it happens, on standard error."""
+"""Progress on standard error."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Tells one run's progress: a line that changes on a terminal, lines in a log.
+    """Shows progress: one line that changes on a terminal, lines of their own in a log.
 
-    It keeps the errors that the engine reports, for the message that the command ends with.
+    Threads may share it.
     """
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
-        self.errors: list[str] = []
         self._console = console
         self._verbose = verbose
         self._status: Status | None = None
@@ -32,7 +31,7 @@ class Reporter:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Show that something is under way."""
+        """Show a spinner, with ``what`` as its first status."""
         if self._verbose or not self._console.is_terminal:
             self.status(what)
             yield
@@ -45,7 +44,7 @@ class Reporter:
                 self._status = None
 
     def status(self, text: str) -> None:
-        """Show what is being waited for."""
+        """Show the present step, once if it repeats."""
         with self._lock:
             if text == self._shown:
                 return
@@ -56,25 +55,21 @@ class Reporter:
                 self._print(text)
 
     def say(self, text: str) -> None:
-        """Tell something that stays."""
+        """Print a line that stays."""
         with self._lock:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        # What AWS or a program says is no markup, and a log wraps its own lines.
+        # Text of AWS or a program may look like markup; a log viewer wraps lines itself.
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def output(self, line: str) -> None:
-        """Take a line of what ``pulumi`` prints."""
+        """Print a line of ``pulumi``'s output if verbose."""
         if self._verbose:
             self.say(line)
 
-    def forget_errors(self) -> None:
-        """Begin a new command."""
-        self.errors = []
-
     def event(self, event: EngineEvent) -> None:
-        """Take an event of the engine. Called from a thread of the Automation API's."""
+        """Show an event of the engine. Called from a thread of the Automation API."""
         diagnostic = event.diagnostic_event
         if diagnostic is not None:
             self._diagnostic(diagnostic)
@@ -85,15 +80,22 @@ class Reporter:
 
     def _diagnostic(self, diagnostic: Any) -> None:
         message = without_color(diagnostic.message).strip()
-        if not message:
-            return
-        if diagnostic.severity == "error":
-            self.errors.append(message)
-        elif diagnostic.ephemeral:
-            # `create` and `delete` say the state of the session and the seconds.
+        if not message or diagnostic.severity == "error":
+            return  # errors are part of the message that the command ends with
+        if diagnostic.ephemeral:
+            # The provider reports the session's state and the seconds waited.
             self.status(f"{_name(diagnostic.urn)}: {message}")
         elif diagnostic.severity == "warning":
             self.say(f"warning: {message}")
+
+
+def errors_of(event: EngineEvent) -> list[str]:
+    """Return the error message in an event of the engine, if there is one."""
+    diagnostic = event.diagnostic_event
+    if diagnostic is None or diagnostic.severity != "error":
+        return []
+    message = without_color(diagnostic.message).strip()
+    return [message] if message else []
 
 
 def _name(urn: str | None) -> str:

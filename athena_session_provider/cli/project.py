@@ -1,8 +1,8 @@
-"""A throw-away Pulumi project around the user's program.
+"""A temporary Pulumi project around the user's program.
 
-Pulumi keeps a stack's configuration in a file beside the program. A preview environment's has to
-come and go with the preview, and the checkout of a CI job may be read-only. So the command works
-in a folder of its own, whose ``Pulumi.yaml`` runs the program where it is.
+Pulumi keeps a stack's configuration in a file beside the program. A preview environment's must be
+removed with the preview, and the checkout of a CI job may be read-only. Therefore the command works
+in a temporary folder, whose ``Pulumi.yaml`` runs the program in its place.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NAMES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
 
 
 @contextmanager
-def throw_away_project(program: Path, pulumi: Pulumi) -> Iterator[LocalWorkspace]:
-    """Give a workspace whose files are gone afterwards. Raises NotSetUpError."""
+def temporary_project(program: Path, pulumi: Pulumi) -> Iterator[LocalWorkspace]:
+    """Yield a workspace in a temporary folder. Raises NotSetUpError."""
     file = project_file(program)
     try:
         settings = yaml.safe_load(file.read_text())
     except yaml.YAMLError as exc:
         raise NotSetUpError(f"{file} cannot be read: {exc}") from exc
     if not isinstance(settings, dict) or not settings.get("name"):
-        raise NotSetUpError(f"{file} is no Pulumi project: it has no name.")
+        raise NotSetUpError(f"{file} is not a Pulumi project: it has no name.")
     source = file.parent
     with tempfile.TemporaryDirectory(prefix="athena-sessions-") as folder:
         target = Path(folder)
@@ -45,7 +45,7 @@ def throw_away_project(program: Path, pulumi: Pulumi) -> Iterator[LocalWorkspace
             if entry.name.startswith("Pulumi.") and entry.name not in _NAMES:
                 shutil.copy(entry, target)
             elif entry.name not in (*_NAMES, ".git"):
-                # uv, Poetry and a virtual environment are looked for beside Pulumi.yaml.
+                # Pulumi looks for uv, Poetry and virtual environments beside Pulumi.yaml.
                 (target / entry.name).symlink_to(entry)
         config = settings.get("stackConfigDir") or settings.get("config")
         if isinstance(config, str):
@@ -57,7 +57,7 @@ def throw_away_project(program: Path, pulumi: Pulumi) -> Iterator[LocalWorkspace
 
 
 def project_file(program: Path) -> Path:
-    """Find the project file in a folder. Raises NotSetUpError."""
+    """Return the path of a folder's project file. Raises NotSetUpError."""
     for name in _NAMES:
         if (program / name).is_file():
             return (program / name).resolve()
@@ -68,7 +68,11 @@ def project_file(program: Path) -> Path:
 
 
 def moved(settings: dict[str, Any], source: Path) -> dict[str, Any]:
-    """Give the settings of a project for another folder than the one they were written in."""
+    """Return the settings of a project in ``source`` for a project file in another folder.
+
+    A plain dict: ``ProjectSettings`` of the Automation API drops keys that it does not know, such
+    as ``packages`` and ``plugins``.
+    """
     settings = dict(settings)
     settings["main"] = str(source / (settings.get("main") or "."))
     settings.pop("stackConfigDir", None)
@@ -91,7 +95,7 @@ def _backend_from_anywhere() -> dict[str, str]:
 
 
 def _absolute(url: str, base: Path) -> str:
-    """Give a backend's URL with the folder in it made absolute."""
+    """Return a backend's URL with an absolute path."""
     scheme, separator, path = url.partition("://")
     if scheme != "file" or not separator or path.startswith(("/", "~")):
         return url

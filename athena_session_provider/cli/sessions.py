@@ -1,21 +1,29 @@
-"""The sessions that the state of a stack names, and what the service says of them."""
+"""Sessions in the state of a stack, and marked sessions in the service."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from athena_session_provider.resources import stack_sessions
 from athena_session_provider.resources.session import TYPE
 from athena_session_provider.service.api import Athena, SessionStatus, session_arn
 from athena_session_provider.service.boto import shared_athena
-from athena_session_provider.service.errors import ServiceError
-from athena_session_provider.service.ownership import parse_mark
+from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.lifecycle import SessionLifecycle
+from athena_session_provider.service.ownership import Mark, is_identity, parse_mark
+from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import aws_settings
+from athena_session_provider.service.waiting import Deadline, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+TERMINATE_SECONDS = 120.0
+"""Seconds that a command waits for the end of a session."""
 
 
 @dataclass(frozen=True)
@@ -24,42 +32,63 @@ class NamedSession:
 
     urn: str
     session_id: str
-    """Empty for one that was being started when the state was written."""
+    """"" for a start that was under way when the state was written."""
     work_group: str
     region: str
     engine_version: str = ""
     arn: str = ""
     owned: bool = True
-    """False for one that the program only reads, with ``Session.get``."""
+    """False for a session that the program only reads, with ``Session.get``."""
     aws: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def athena(self, config: Mapping[str, Any]) -> Athena:
-        """Give the client that the resource itself uses. Raises AthenaSessionError."""
+        """Return a client with the resource's own settings. Raises AthenaSessionError."""
         settings = aws_settings(config, self.aws)
         return shared_athena(dataclasses.replace(settings, region=self.region or settings.region))
 
 
 def named_sessions(deployment: Mapping[str, Any]) -> list[NamedSession]:
-    """List the sessions of an exported state."""
-    return [_session(resource) for resource in deployment.get("resources") or () if _is(resource)]
+    """Return the sessions of an exported state."""
+    return [_session(resource) for resource in _resources(deployment) if _is_session(resource)]
 
 
 def unfinished_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
-    """List the starts that are under way, or were when the run that made them was killed.
+    """Return the starts that are under way, or were when their run was killed.
 
-    Pulumi keeps the note of a killed start also after a later run has finished it; such a one is
-    a resource of the state by then.
+    Pulumi keeps the pending operation of a killed start even after a later run has completed it.
+    Then the state has the resource, too, and the start is not returned.
     """
-    finished = {resource.get("urn") for resource in deployment.get("resources") or ()}
-    starts = [
+    finished = {resource.get("urn") for resource in _resources(deployment)}
+    return [start for start in pending_starts(deployment) if start.urn not in finished]
+
+
+def pending_starts(deployment: Mapping[str, Any]) -> list[NamedSession]:
+    """Return the starts among the pending operations, also of resources that the state has.
+
+    Such a start is a replacement that creates first, or was completed by a later run.
+    """
+    return [
         _session(operation["resource"])
         for operation in deployment.get("pending_operations") or ()
-        if operation.get("type") == "creating" and _is(operation.get("resource") or {})
+        if operation.get("type") == "creating" and _is_session(operation.get("resource") or {})
     ]
-    return [start for start in starts if start.urn not in finished]
 
 
-def _is(resource: Mapping[str, Any]) -> bool:
+def identities(deployment: Mapping[str, Any]) -> set[str]:
+    """Return the identities that the sessions of a stack are marked with; one for a work group."""
+    found = [
+        (resource.get("outputs") or {}).get("identity")
+        for resource in _resources(deployment)
+        if resource.get("type") == stack_sessions.TYPE
+    ]
+    return {identity for identity in found if is_identity(identity)}
+
+
+def _resources(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return deployment.get("resources") or []
+
+
+def _is_session(resource: Mapping[str, Any]) -> bool:
     return resource.get("type") == TYPE
 
 
@@ -79,33 +108,61 @@ def _session(resource: Mapping[str, Any]) -> NamedSession:
 
 
 def _text(value: Any) -> str:
-    # A secret is stored as a map that only Pulumi can read.
+    # A secret is stored as a map with encrypted text.
     return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class MarkedSession:
+    """A live session that this package started."""
+
+    status: SessionStatus
+    work_group: str
+    mark: Mark
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.status.session_id
 
 
 def marked_sessions(
     athena: Athena, work_group: str, on_unreadable: Callable[[str, str], None]
-) -> Iterator[tuple[SessionStatus, str]]:
-    """Give the live sessions of a work group that this package started, and for which URN.
+) -> Iterator[MarkedSession]:
+    """Yield the live sessions of a work group that this package started.
 
-    A session with a description of the user's choice is recognized by a tag. One whose tags
-    cannot be read is told to ``on_unreadable``, with the reason, and left out: the safe side.
+    Tags are read only of sessions whose description does not say for which resource they were
+    started. ``on_unreadable`` is called with the id of one whose tags cannot be read, and the
+    reason; the session is omitted if its description has no mark either.
+
+    Raises AthenaSessionError if ListSessions fails.
     """
     for status in athena.list_sessions(work_group):
-        urn = _urn_of(status.description)
-        if urn is None:
-            arn = session_arn(athena, work_group, status.session_id)
+        mark = parse_mark(status.description)
+        if mark is None or not mark.urn:
             try:
-                urn = _urn_of(status.description, athena.list_tags(arn)) if arn else None
-            except ServiceError as exc:
+                tags = tags_of(athena, work_group, status.session_id)
+            except AthenaSessionError as exc:
                 on_unreadable(status.session_id, str(exc))
             else:
-                if arn is None:
-                    on_unreadable(status.session_id, "the account of the credentials is unknown")
-        if urn is not None:
-            yield status, urn
+                mark = parse_mark(status.description, tags)
+        if mark is not None:
+            yield MarkedSession(status, work_group, mark)
 
 
-def _urn_of(description: str, tags: Mapping[str, str] | None = None) -> str | None:
-    mark = parse_mark(description, tags)
-    return mark.urn or None if mark else None
+def tags_of(athena: Athena, work_group: str, session_id: str) -> dict[str, str]:
+    """Return the tags of a session. Raises AthenaSessionError."""
+    arn = session_arn(athena, work_group, session_id)
+    if arn is None:
+        raise AthenaSessionError("The account of the credentials is not known.")
+    return athena.list_tags(arn)
+
+
+def end_session(athena: Athena, session_id: str, work_group: str) -> None:
+    """Terminate a session and wait up to TERMINATE_SECONDS for its end.
+
+    A session that has ended already is a success. Raises AthenaSessionError.
+    """
+    deadline = Deadline.after(TERMINATE_SECONDS, SystemClock())
+    pollers = PollerPool(time.monotonic)
+    SessionLifecycle(athena, work_group, pollers, deadline).terminate(session_id)

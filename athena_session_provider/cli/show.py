@@ -1,9 +1,9 @@
-"""What the command prints on standard output: tables to read, or JSON for machines."""
+"""The command's standard output: tables, or JSON."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.measure import Measurement
@@ -11,35 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from athena_session_provider.cli.snippets import client_lines
+from athena_session_provider.cli.times import duration, iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from rich.console import Console
 
     from athena_session_provider.cli.orphans import Orphan
-    from athena_session_provider.cli.previews import DownResult, Listed, SweepResult, UpResult
+    from athena_session_provider.cli.preview import DownResult, Listed, SweepResult, UpResult
 
-_MINUTE = 60
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
 _WIDEST = 10_000
-
-
-def duration(time: timedelta) -> str:
-    """Give a duration in its two largest units: "3h 5m"."""
-    seconds = int(abs(time.total_seconds()))
-    sign = "-" if time.total_seconds() < 0 and seconds else ""
-    units = ((seconds // _DAY, "d"), (seconds % _DAY // _HOUR, "h"),
-             (seconds % _HOUR // _MINUTE, "m"), (seconds % _MINUTE, "s"))  # fmt: skip
-    first = next((number for number, (count, _) in enumerate(units) if count), len(units) - 1)
-    parts = [f"{count}{unit}" for count, unit in units[first : first + 2] if count]
-    return sign + (" ".join(parts) or "0s")
-
-
-def moment(time: datetime | None) -> str | None:
-    """Give a time as JSON has it."""
-    return time.isoformat() if time else None
 
 
 def print_json(value: Any) -> None:
@@ -47,15 +30,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
 
 
-def raised_json(raised: UpResult) -> dict[str, Any]:
-    """Give what `up` did."""
-    preview = raised.preview
+def up_json(result: UpResult) -> dict[str, Any]:
+    """Return the result of `up`."""
+    preview = result.preview
     return {
         "name": preview.name,
-        "created": raised.created,
+        "created": result.created,
         "owner": preview.owner,
         "commit": preview.commit,
-        "expires": moment(preview.expires),
+        "expires": iso(preview.expires),
         "sessions": [
             {
                 "session_id": session.session_id,
@@ -64,74 +47,72 @@ def raised_json(raised: UpResult) -> dict[str, Any]:
                 "arn": session.arn or None,
                 "clients": client_lines(session),
             }
-            for session in raised.sessions
+            for session in result.sessions
         ],
     }
 
 
-def print_raised(console: Console, raised: UpResult) -> None:
-    """Print the session ids, and the lines that use them."""
-    preview = raised.preview
-    done = "created" if raised.created else "updated"
+def print_up(console: Console, result: UpResult) -> None:
+    """Print the result of `up`: session ids, and lines of code that use them."""
+    preview = result.preview
+    done = "created" if result.created else "updated"
     _line(console, f"Preview environment {preview.name} {done}; it expires {_utc(preview.expires)}")
-    if not raised.sessions:
+    if not result.sessions:
         _line(console, "The program starts no session.")
-    for session in raised.sessions:
+    for session in result.sessions:
         where = f"work group {session.work_group}, {session.region}"
         _line(console, f"\nSession {session.session_id} ({where})")
         for client, lines in client_lines(session).items():
             console.print(Text(f"\n# {client}", style="bold"), soft_wrap=True)
-            # Not wrapped, not colored: to be copied.
+            # Neither wrapped nor colored, so that it can be copied.
             _line(console, lines)
 
 
-def taken_down_json(outcome: DownResult) -> dict[str, Any]:
-    """Give what `down` did."""
+def down_json(result: DownResult) -> dict[str, Any]:
+    """Return the result of `down`."""
     return {
-        "name": outcome.name,
-        "existed": outcome.existed,
-        "ended": list(outcome.ended),
-        "ended_unnamed": list(outcome.ended_unnamed),
+        "name": result.name,
+        "existed": result.existed,
+        "ended": list(result.ended),
+        "ended_unnamed": list(result.ended_unnamed),
     }
 
 
-def taken_down_text(outcome: DownResult) -> str:
-    """Say what `down` did."""
-    if not outcome.existed:
-        return f"There is no preview environment {outcome.name} (any more): nothing to do."
-    ended = [*outcome.ended, *outcome.ended_unnamed]
+def down_text(result: DownResult) -> str:
+    """Return the result of `down` as a sentence."""
+    if not result.existed:
+        return f"There is no preview environment {result.name}: nothing to do."
+    ended = [*result.ended, *result.ended_unnamed]
     sessions = f" Ended {', '.join(ended)}." if ended else ""
-    return f"Preview environment {outcome.name} is gone, its stack too.{sessions}"
+    return f"Preview environment {result.name} and its stack are removed.{sessions}"
 
 
-def listed_json(items: Sequence[Listed], price: float, now: datetime) -> list[dict[str, Any]]:
-    """Give what `list` found."""
+def listed_json(items: Sequence[Listed], now: datetime) -> list[dict[str, Any]]:
+    """Return the result of `list`."""
     return [
         {
             "name": item.preview.name,
             "owner": item.preview.owner,
             "commit": item.preview.commit,
             "from_stack": item.preview.base or None,
-            "created": moment(item.preview.created),
-            "expires": moment(item.preview.expires),
+            "created": iso(item.preview.created),
+            "expires": iso(item.preview.expires),
             "expired": item.preview.expired(now),
             "unfinished": item.unfinished,
             "dpu_hours": round(item.dpu_hours, 4),
-            "price": round(item.dpu_hours * price, 4),
             "sessions": [vars(session) for session in item.sessions],
         }
         for item in items
     ]
 
 
-def print_listed(console: Console, items: Sequence[Listed], price: float, now: datetime) -> None:
+def print_listed(console: Console, items: Sequence[Listed], now: datetime) -> None:
     """Print the table of the preview environments."""
     if not items:
         _line(console, "There are no preview environments in this project.")
         return
-    table = _table("NAME", "OWNER", "AGE", "EXPIRES IN", "SESSION", "STATE", "DPU-HOURS", "PRICE")
-    for column in ("DPU-HOURS", "PRICE"):
-        next(c for c in table.columns if c.header == column).justify = "right"
+    table = _table("NAME", "OWNER", "AGE", "EXPIRES IN", "SESSION", "STATE", "DPU-HOURS")
+    table.columns[-1].justify = "right"
     for item in items:
         preview = item.preview
         left = preview.expires - now if preview.expires else None
@@ -144,14 +125,10 @@ def print_listed(console: Console, items: Sequence[Listed], price: float, now: d
             "\n".join(session.session_id for session in item.sessions) or "-",
             Text("\n").join(states) if states else ("starting?" if item.unfinished else "-"),
             f"{item.dpu_hours:.2f}",
-            f"${item.dpu_hours * price:.2f}",
         )
     _print_table(console, table)
     total = sum(item.dpu_hours for item in items)
-    _line(
-        console,
-        f"{total:.2f} DPU-hours, ${total * price:.2f} at ${price:g} per DPU-hour.",
-    )
+    _line(console, f"{total:.2f} DPU-hours in total.")
     for item in items:
         for session in item.sessions:
             if session.problem and session.state not in ("IDLE", "BUSY"):
@@ -170,7 +147,7 @@ _STYLES = {"IDLE": "green", "BUSY": "green", "FAILED": "red", "DEGRADED": "red",
 
 
 def swept_json(items: Sequence[SweepResult]) -> list[dict[str, Any]]:
-    """Give what `sweep` did."""
+    """Return the result of `sweep`."""
     return [
         {
             "name": item.preview.name,
@@ -184,29 +161,45 @@ def swept_json(items: Sequence[SweepResult]) -> list[dict[str, Any]]:
 
 
 def print_swept(console: Console, items: Sequence[SweepResult], *, dry_run: bool) -> None:
-    """Say what `sweep` did, one line each."""
+    """Print the result of `sweep`, one line for each preview environment."""
     if not items:
         _line(console, "Nothing to sweep.")
     for item in items:
         done = "would be taken down" if dry_run else "taken down"
         if item.error:
             done = "NOT taken down"
-        _line(console, f"{item.preview.name}: {done}, since {item.reason}. {item.error}".strip())
+        _line(console, f"{item.preview.name}: {done}, because {item.reason}. {item.error}".strip())
 
 
 def orphans_json(orphans: Sequence[Orphan]) -> list[dict[str, Any]]:
-    """Give what `orphans` found."""
+    """Return the result of `orphans`."""
     return [
-        {**vars(orphan), "started_at": moment(orphan.started_at), "error": orphan.error or None}
+        {**vars(orphan), "started_at": iso(orphan.started_at), "error": orphan.error or None}
         for orphan in orphans
     ]
 
 
 def print_orphans(console: Console, orphans: Sequence[Orphan], now: datetime) -> None:
-    """Print the table of the orphans."""
-    if not orphans:
-        _line(console, "No orphans: every live session of ours is named by a stack.")
-        return
+    """Print the result of `orphans`."""
+    known = [orphan for orphan in orphans if orphan.known_stack]
+    unknown = [orphan for orphan in orphans if not orphan.known_stack]
+    if known:
+        _print_sessions(console, known, now)
+    else:
+        _line(console, "No orphans: the stacks of this backend name all of their sessions.")
+    if unknown:
+        _line(
+            console,
+            "\nSessions of unknown stacks, which were removed or are in another backend "
+            "(--unknown-stacks treats them as orphans):",
+        )
+        _print_sessions(console, unknown, now)
+    for orphan in orphans:
+        if orphan.error:
+            _line(console, f"{orphan.session_id}: {orphan.error}")
+
+
+def _print_sessions(console: Console, orphans: Sequence[Orphan], now: datetime) -> None:
     table = _table("SESSION", "WORK GROUP", "STATE", "AGE", "STARTED FOR", "")
     for orphan in orphans:
         done = "terminated" if orphan.terminated else ("failed" if orphan.error else "")
@@ -215,13 +208,10 @@ def print_orphans(console: Console, orphans: Sequence[Orphan], now: datetime) ->
             orphan.work_group,
             orphan.state,
             duration(now - orphan.started_at) if orphan.started_at else "?",
-            orphan.urn.removeprefix("urn:pulumi:"),
+            orphan.urn.removeprefix("urn:pulumi:") or "?",
             done,
         )
     _print_table(console, table)
-    for orphan in orphans:
-        if orphan.error:
-            _line(console, f"{orphan.session_id}: {orphan.error}")
 
 
 def _table(*columns: str) -> Table:
@@ -232,7 +222,7 @@ def _table(*columns: str) -> Table:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    # An id that is cut off is of no use: a terminal that is too narrow wraps the lines itself.
+    # A truncated id is useless; a narrow terminal wraps the lines itself.
     needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
     console.width = max(needed, console.width)
     console.print(table, crop=False)

@@ -1,31 +1,27 @@
-"""Lines to paste into a program or a notebook, to work in a session."""
+"""Lines of code that use a session, to paste into a program or a notebook."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from athena_session_provider.service.states import ENGINE_3_5
+
 if TYPE_CHECKING:
     from athena_session_provider.cli.sessions import NamedSession
 
-SPARK_CONNECT_ENGINE = "Apache Spark version 3.5"
-"""Its sessions take no calculations over the API, but connections of Spark Connect."""
-
 
 def client_lines(session: NamedSession) -> dict[str, str]:
-    """Give, for each client, the lines that run something in the session."""
+    """Return lines that run a statement in the session, by the name of the client.
+
+    Sessions of engine 3.5 accept Spark Connect clients, those of engine 3 calculations.
+    """
     work_group, region = repr(session.work_group), repr(session.region)
     session_id = repr(session.session_id)
-    if session.engine_version == SPARK_CONNECT_ENGINE:
+    if session.engine_version == ENGINE_3_5:
         return {
             "Spark Connect": (
-                "import boto3\n"
-                "from pyspark.sql import SparkSession\n"
-                f'athena = boto3.client("athena", region_name={region})\n'
-                f"endpoint = athena.get_session_endpoint(SessionId={session_id})\n"
-                'url = endpoint["EndpointUrl"].replace("https", "sc", 1)\n'
-                "spark = SparkSession.builder.remote(\n"
-                "    f\"{url}/;use_ssl=true;x-aws-proxy-auth={endpoint['AuthToken']}\"\n"
-                ").getOrCreate()\n"
+                "from athena_session_provider import remote_spark\n"
+                f"spark = remote_spark({session_id}, region={region})\n"
                 "spark.sql('select 1').show()"
             )
         }

@@ -1,18 +1,16 @@
-"""One stack: its tags, its configuration, its state, and the commands that change it."""
+"""One stack: its tags, configuration and state, and the commands that change it."""
 
 from __future__ import annotations
 
 import json
 import time
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pulumi.automation import (
     CommandError,
-    ConcurrentUpdateError,
     LocalWorkspace,
     StackAlreadyExistsError,
     StackNotFoundError,
@@ -20,31 +18,33 @@ from pulumi.automation import (
 from pulumi.automation import Stack as AutomationStack
 
 from athena_session_provider.cli.failures import (
+    CommandFailedError,
+    LockedError,
     NotSetUpError,
     from_pulumi,
-    holder_of_lock,
-    times_of_lock,
 )
+from athena_session_provider.cli.progress import errors_of
+from athena_session_provider.cli.times import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+
+    from pulumi.automation import EngineEvent
 
     from athena_session_provider.cli.progress import Reporter
 
 T = TypeVar("T")
 
-PARALLEL = 64
-"""Steps that Pulumi works on at once. Its own default, 4 for each core, starts few sessions at a
-time; a session that is waited for costs this machine nothing."""
-
 LOCK_INTERVAL_SECONDS = 2.0
+"""Seconds between two attempts to take a lock."""
 
 
 class _Known(AutomationStack):
-    """A stack that is neither created nor selected by being named.
+    """An Automation API stack that is not selected.
 
-    Every command names it with --stack. Selecting it would leave a file in Pulumi's home for each
-    throw-away folder.
+    Every command names it with --stack. Selecting it would leave a file in Pulumi's home folder for
+    each temporary project.
     """
 
     def __init__(self, name: str, workspace: LocalWorkspace) -> None:
@@ -53,9 +53,9 @@ class _Known(AutomationStack):
 
 
 class Stack:
-    """A stack of the project, whether it exists or not.
+    """A stack of the project, which may not exist yet.
 
-    Methods raise the errors of `failures`, never Pulumi's own.
+    Methods raise the errors of `failures` instead of Pulumi's own.
     """
 
     def __init__(self, name: str, workspace: LocalWorkspace, reporter: Reporter) -> None:
@@ -73,7 +73,7 @@ class Stack:
         return Path(self.workspace.work_dir) / f"Pulumi.{name.rsplit('/', 1)[-1]}.yaml"
 
     def tags(self) -> dict[str, str] | None:
-        """Give its tags; None where there is no such stack."""
+        """Return its tags; None if the stack does not exist."""
         try:
             answer = self._run("stack", "tag", "ls", "--json", "--stack", self.name)
         except StackNotFoundError:
@@ -83,16 +83,16 @@ class Stack:
         return {str(key): str(value) for key, value in json.loads(answer or "{}").items()}
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, one after the other: there is no command for several."""
+        """Set tags, one after the other: Pulumi has no command for several."""
         with self._errors():
             for key, value in tags.items():
                 self.workspace.set_tag(self.name, key, value)
 
     def create(self, base: str | None, secrets_provider: str | None) -> bool:
-        """Make the stack, with the configuration of another; False where it exists already.
+        """Create the stack with the configuration of another; return False if it exists.
 
-        Pulumi itself reads the secrets and encrypts them for the new stack: they are never on a
-        command line.
+        Pulumi reads the secrets and encrypts them for the new stack: they are never on a command
+        line.
         """
         arguments = ["stack", "init", self.name, "--no-select"]
         provider = secrets_provider or self._secrets_provider_of(base)
@@ -111,7 +111,7 @@ class Stack:
         return True
 
     def copy_config_from(self, base: str) -> None:
-        """Take over the configuration of another stack, secrets encrypted anew."""
+        """Copy the configuration of another stack; Pulumi encrypts the secrets again."""
         try:
             self._run("config", "cp", "--stack", base, "--dest", self.name)
         except StackNotFoundError as exc:
@@ -122,7 +122,7 @@ class Stack:
     def _no_base(self, base: str | None) -> NotSetUpError:
         return NotSetUpError(
             f"There is no stack {base} in this project and backend to copy the configuration "
-            "from. Name another one with --from-stack, or give the configuration with --config."
+            "from. Name another one with --from-stack, or set the configuration with --config."
         )
 
     def _secrets_provider_of(self, base: str | None) -> str | None:
@@ -131,7 +131,7 @@ class Stack:
         return (settings or {}).get("secretsprovider")
 
     def set_config(self, config: Mapping[str, str]) -> None:
-        """Set values, not secret ones: they were on our own command line too."""
+        """Set plain values. Secrets do not belong on a command line."""
         if not config:
             return
         arguments = ["config", "set-all", "--stack", self.name]
@@ -141,9 +141,9 @@ class Stack:
             self._run(*arguments)
 
     def restore_config(self, base: str | None) -> None:
-        """Have the configuration of the last update again, or else that of its base stack."""
+        """Restore the configuration of the last update, or copy that of its base stack."""
         try:
-            # Not refresh_config: that reads all secrets as well, for nobody.
+            # Not refresh_config, which also decrypts all secrets.
             self._run("config", "refresh", "--force", "--stack", self.name)
         except CommandError as exc:
             if "no previous deployment" not in str(exc):
@@ -152,104 +152,94 @@ class Stack:
                 self.copy_config_from(base)
 
     def config(self) -> dict[str, str]:
-        """Give the configuration, with secrets readable."""
+        """Return the configuration with secrets decrypted."""
         with self._errors():
             values = self.workspace.get_all_config(self.name)
         return {key: value.value for key, value in values.items()}
 
     def deployment(self) -> dict[str, Any]:
-        """Give the state, with secrets encrypted."""
+        """Return the state with secrets encrypted."""
         with self._errors():
             return dict(self._stack.export_stack().deployment or {})
 
     def up(self, parallel: int) -> None:
         """Run ``pulumi up``."""
-        with self._errors():
-            self._stack.up(
-                parallel=parallel,
-                color="never",
-                on_event=self._reporter.event,
-                on_output=self._reporter.output,
-                show_secrets=False,
-            )
+        self._update(self._stack.up, parallel)
 
     def destroy(self, parallel: int) -> None:
         """Run ``pulumi destroy``."""
-        with self._errors():
-            self._stack.destroy(
-                parallel=parallel,
-                color="never",
-                on_event=self._reporter.event,
-                on_output=self._reporter.output,
-                show_secrets=False,
-            )
+        self._update(self._stack.destroy, parallel)
+
+    def _update(self, run: Callable[..., Any], parallel: int) -> None:
+        errors: list[str] = []
+
+        def on_event(event: EngineEvent) -> None:
+            errors.extend(errors_of(event))
+            self._reporter.event(event)
+
+        with self._errors(errors):
+            try:
+                run(
+                    parallel=parallel,
+                    color="never",
+                    on_event=on_event,
+                    on_output=self._reporter.output,
+                    show_secrets=False,
+                )
+            except (KeyError, ValueError) as exc:
+                # After the update, the Automation API reads the stack's history. It is incomplete
+                # while another run removes the stack.
+                raise CommandFailedError(
+                    f"Stack {self.name}: its history cannot be read: {exc!r}."
+                ) from exc
 
     def remove(self) -> None:
-        """Remove the stack, its history and its configuration; it has no resources any more."""
+        """Remove the stack, its history and its configuration. It must have no resources."""
         with self._errors():
             self._run("stack", "rm", "--yes", "--stack", self.name)
 
     def when_unlocked(
         self, work: Callable[[], T], *, patience: timedelta, break_older_than: timedelta | None
     ) -> T:
-        """Do something that needs the stack's lock; wait for it where another run holds it.
+        """Run ``work``, which needs the stack's lock; repeat it while another run holds the lock.
 
-        Raises LockedError after ``patience``. A lock older than ``break_older_than`` is that of a
-        run that was killed, and is taken away.
+        Args:
+            work: What to run.
+            patience: How long to wait for the lock.
+            break_older_than: Age from which a lock is removed, because its run was killed; None
+                never removes one.
+
+        Raises:
+            LockedError: The lock is still held after ``patience``.
         """
         end = time.monotonic() + patience.total_seconds()
         while True:
             try:
-                return self._locked_or(work)
-            except ConcurrentUpdateError as exc:
-                text = str(exc)
-                if break_older_than is not None and _all_older(text, break_older_than):
-                    self._reporter.say(f"{self.name}: removing the lock of {holder_of_lock(text)}")
+                return work()
+            except LockedError as exc:
+                if break_older_than is not None and exc.older_than(break_older_than, utc_now()):
+                    self._reporter.say(f"{self.name}: removing the lock of {exc.holder}")
                     with self._errors():
                         self._stack.cancel()
                     continue
                 if time.monotonic() >= end:
-                    raise from_pulumi(exc, self.name) from exc
-                self._reporter.status(f"{self.name}: waiting for {holder_of_lock(text)}")
+                    raise
+                self._reporter.status(f"{self.name}: waiting for {exc.holder}")
                 time.sleep(LOCK_INTERVAL_SECONDS)
 
-    def _locked_or(self, work: Callable[[], T]) -> T:
-        """Let the one error through that is no end, as Pulumi's own."""
-        try:
-            return work()
-        except Exception as exc:
-            if isinstance(exc.__cause__, ConcurrentUpdateError):
-                raise exc.__cause__ from exc
-            raise
-
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        self._reporter.forget_errors()
+    def _errors(self, diagnostics: Sequence[str] = ()) -> Iterator[None]:
         try:
             yield
         except CommandError as exc:
-            raise from_pulumi(exc, self.name, self._reporter.errors) from exc
+            raise from_pulumi(exc, self.name, diagnostics) from exc
 
     def _run(self, *arguments: str) -> str:
         return run_pulumi(self.workspace, *arguments)
 
 
-def _all_older(text: str, age: timedelta) -> bool:
-    times = [_time(time_) for time_ in times_of_lock(text)]
-    limit = datetime.now(timezone.utc) - age
-    return bool(times) and all(time_ is not None and time_ <= limit for time_ in times)
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
 def stack_names(workspace: LocalWorkspace, *options: str) -> list[str]:
-    """List the stacks of the project (or, with --all, of the backend)."""
+    """Return the names of the project's stacks (with --all, of the backend's)."""
     try:
         answer = run_pulumi(workspace, "stack", "ls", "--json", *options)
     except CommandError as exc:
@@ -258,7 +248,7 @@ def stack_names(workspace: LocalWorkspace, *options: str) -> list[str]:
 
 
 def run_pulumi(workspace: LocalWorkspace, *arguments: str) -> str:
-    """Run a command, or an option, that the Automation API has no method for.
+    """Run a command or option that the Automation API does not support; return its output.
 
     These are ``stack init --copy-config-from --no-select``, ``stack ls --tag`` and ``config cp``.
     Raises CommandError.

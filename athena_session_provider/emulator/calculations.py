@@ -4,7 +4,7 @@ Each session has a Python interpreter of its own, which is a process: it starts 
 the first calculation, keeps its state from one to the next, and is killed with the
 session. `spark` is a local SparkSession where the interpreter has PySpark (see spark.py).
 
-It runs the code that it is given, with the rights of whoever started the emulator.
+It runs the code that it is given, with the rights of the user who started the emulator.
 That is why the emulator listens on loopback only. The credentials and endpoints of
 AWS in the code's environment are those of the emulator, so that code which opens a
 client of its own reaches the emulator and not an account.

@@ -16,11 +16,11 @@ _TIMEOUT_SECONDS = 30.0
 
 
 class EmulatorError(Exception):
-    """The emulator refused what it was told."""
+    """The emulator refused a command."""
 
 
 class EmulatorClient:
-    """What a test can ask of an emulator and tell it."""
+    """Controls an emulator from a test, and reads its records."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -109,6 +109,8 @@ class Session:
     modified_at: float = 0.0
     ended_at: float | None = None
     idle_since: float | None = None
+    was_idle_since: float | None = None
+    """When it was IDLE the last time, whatever it is now."""
     endpoint_asked: bool = False
     planned: list[Transition] = field(default_factory=list)
     on_end: Callable[[], None] | None = None
@@ -155,6 +157,7 @@ class Session:
         self.state_change_reason = reason
         self.modified_at = at
         self.idle_since = at if state == "IDLE" else None
+        self.was_idle_since = self.idle_since or self.was_idle_since
         if state in END_STATES:
             self.ended_at = at
         if state == "IDLE" or (state == "CREATED" and not self.planned):

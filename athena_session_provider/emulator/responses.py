@@ -156,7 +156,7 @@ class Operations:
                     "SessionIdleTimeoutInMinutes": session.idle_timeout_minutes,
                 }
             ),
-            "Status": _status(session),
+            "Status": self._status(session),
             "Statistics": {
                 "DpuExecutionInMillis": session.dpu_milliseconds(self._sessions.clock.now())
             },
@@ -173,7 +173,7 @@ class Operations:
 
     def _get_session_status(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
-        return {"SessionId": session.session_id, "Status": _status(session)}
+        return {"SessionId": session.session_id, "Status": self._status(session)}
 
     def _get_session_endpoint(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
@@ -192,7 +192,7 @@ class Operations:
     def _list_sessions(self, request: Request) -> dict[str, Any]:
         workgroups.get(request.scope, request.parameters["WorkGroup"])
         page, token = self._sessions.page(request.scope, request.parameters)
-        return _present({"Sessions": [_summary(item) for item in page], "NextToken": token})
+        return _present({"Sessions": [self._summary(item) for item in page], "NextToken": token})
 
     def _terminate_session(self, request: Request) -> dict[str, Any]:
         session = self._session(request)
@@ -215,6 +215,35 @@ class Operations:
             action = f"athena:{request.operation}"
             raise access_denied(scope, action, "*", sessions.settings.access_denied_text)
         raise sessions.unknown("Session", session_id)
+
+    def _status(self, session: Session) -> dict[str, Any]:
+        kept = self._sessions.settings.idle_since_of_ended == "kept"
+        was_idle = kept and session.state in INACTIVE_STATES
+        return _present(
+            {
+                "StartDateTime": session.started_at,
+                "LastModifiedDateTime": session.modified_at,
+                "EndDateTime": session.ended_at,
+                "IdleSinceDateTime": session.was_idle_since if was_idle else session.idle_since,
+                "State": session.state,
+                "StateChangeReason": session.state_change_reason,
+            }
+        )
+
+    def _summary(self, session: Session) -> dict[str, Any]:
+        engine = session.work_group.engine_version
+        return _present(
+            {
+                "SessionId": session.session_id,
+                "Description": session.parameters.get("Description"),
+                "EngineVersion": {
+                    "SelectedEngineVersion": engine,
+                    "EffectiveEngineVersion": engine,
+                },
+                "NotebookVersion": session.parameters.get("NotebookVersion"),
+                "Status": self._status(session),
+            }
+        )
 
     # Calculations
 
@@ -371,19 +400,6 @@ class _SessionTags:
         self._session.tags = dict(tags)
 
 
-def _status(session: Session) -> dict[str, Any]:
-    return _present(
-        {
-            "StartDateTime": session.started_at,
-            "LastModifiedDateTime": session.modified_at,
-            "EndDateTime": session.ended_at,
-            "IdleSinceDateTime": session.idle_since,
-            "State": session.state,
-            "StateChangeReason": session.state_change_reason,
-        }
-    )
-
-
 def _calculation_status(calculation: Calculation) -> dict[str, Any]:
     return _present(
         {
@@ -391,22 +407,6 @@ def _calculation_status(calculation: Calculation) -> dict[str, Any]:
             "CompletionDateTime": calculation.completed_at,
             "State": calculation.state,
             "StateChangeReason": calculation.reason,
-        }
-    )
-
-
-def _summary(session: Session) -> dict[str, Any]:
-    engine = session.work_group.engine_version
-    return _present(
-        {
-            "SessionId": session.session_id,
-            "Description": session.parameters.get("Description"),
-            "EngineVersion": {
-                "SelectedEngineVersion": engine,
-                "EffectiveEngineVersion": engine,
-            },
-            "NotebookVersion": session.parameters.get("NotebookVersion"),
-            "Status": _status(session),
         }
     )
 

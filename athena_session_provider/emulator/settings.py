@@ -162,6 +162,11 @@ class Settings:
         },
         "API model: all members are optional; which of them are there, " + _NO_SOURCE,
     )
+    idle_since_of_ended: str = _variant(
+        "IdleSinceDateTime of a session that has ended",
+        {"absent": "", "kept": ""},
+        "API Reference, SessionStatus: can be empty if the session is not currently idle",
+    )
     degraded_sessions: str = _variant(
         "whether ListSessions shows a DEGRADED session without being asked for that state",
         {"unlisted": "it does not", "listed": "it does"},

@@ -35,7 +35,7 @@ MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 
 
 def probe() -> dict[str, str]:
-    """Return `java_home` (empty: the Java on PATH), or `missing`: what has to be installed."""
+    """Return `java_home` (empty: the Java on PATH), or `missing`: what must be installed."""
     if missing := _missing_pyspark():
         return {"missing": missing}
     if _java_version("java") in JAVA_VERSIONS:
@@ -56,7 +56,7 @@ def _missing_pyspark() -> str:
         return "PySpark is not installed"
     version = importlib.metadata.version("pyspark")
     if not version.startswith("3.5."):
-        return f"PySpark is {version}, and has to be 3.5"
+        return f"PySpark is {version}, and must be 3.5"
     jars = Path(spec.origin).with_name("jars")
     if not any(jars.glob("spark-connect_*.jar")):
         return f"the jar spark-connect_2.12-{version}.jar is not in {jars}"

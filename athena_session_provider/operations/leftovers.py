@@ -63,7 +63,7 @@ def end_leftovers(
         must_list: Whether to raise if the sessions cannot be listed; they are skipped otherwise.
 
     Returns:
-        The ids of the sessions that were told to end.
+        The ids of the sessions for which TerminateSession was called.
 
     Raises:
         AthenaSessionError: A call failed. A denied ListTagsForResource or TerminateSession is a

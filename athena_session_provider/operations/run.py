@@ -18,6 +18,7 @@ from athena_session_provider.service.waiting import Clock, SystemClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from athena_session_provider.service.api import Athena
     from athena_session_provider.service.ownership import Mark
 
 
@@ -38,6 +39,10 @@ class ProviderHost:
         """Return a clock whose sleep ends when the command is cancelled."""
         return SystemClock(self.cancelled)
 
+    def cleanup_clock(self) -> Clock:
+        """Return a clock that goes on when the command is cancelled."""
+        return SystemClock()
+
 
 class Run:
     """The memory of one process, which serves one command. Safe for many threads.
@@ -46,13 +51,15 @@ class Run:
     be: it is never taken for a leftover.
     """
 
-    def __init__(self) -> None:
-        self.pollers = PollerPool(SystemClock().monotonic)
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Know nothing yet. ``clock`` is the one of the pollers; None for the machine's."""
+        self.pollers = PollerPool((clock or SystemClock()).monotonic)
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._tokens: dict[str, str] = {}
         self._starting: Counter[tuple[str, str]] = Counter()
         self._working: Counter[str] = Counter()
+        self._places: dict[str, tuple[Athena, str]] = {}
 
     def know(self, session_id: str) -> None:
         """Note that the state names a session, or that this command started it."""
@@ -85,10 +92,24 @@ class Run:
             with self._lock:
                 self._working[identity] -= 1
 
-    def is_last(self, identity: str) -> bool:
-        """Return whether no other operation of the stack is running. Call it while ``working``."""
+    def note_place(self, identity: str, athena: Athena, work_group: str) -> None:
+        """Note where sessions with an identity run."""
+        if identity:
+            with self._lock:
+                self._places[identity] = athena, work_group
+
+    def idle_places(self, identity: str) -> dict[str, tuple[Athena, str]]:
+        """Return the places where no operation is running, by identity.
+
+        Args:
+            identity: That of the operation that calls this, which does not count.
+        """
         with self._lock:
-            return self._working[identity] <= 1
+            return {
+                other: place
+                for other, place in self._places.items()
+                if self._working[other] <= (other == identity)
+            }
 
     @property
     def busy(self) -> bool:
@@ -139,8 +160,10 @@ def _locked(mark: Mark) -> Iterator[None]:
             import fcntl
 
             fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-        file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def _is_locked(mark: Mark) -> bool:

@@ -16,6 +16,7 @@ from athena_session_provider.operations.leftovers import end_leftovers, is_unfin
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
+    AccessDeniedError,
     AthenaSessionError,
     CancelledError,
     ConfigurationError,
@@ -42,7 +43,6 @@ from athena_session_provider.service.values import comparable, leaves
 from athena_session_provider.service.waiting import (
     DEFAULT_TIMEOUT_SECONDS,
     Deadline,
-    SystemClock,
     retry,
     timeout_seconds,
 )
@@ -85,7 +85,7 @@ class Diff:
 
 
 class AfterEnd(Enum):
-    """What becomes of a resource whose session has ended. Diff and read agree on it."""
+    """The effect of a session's end on its resource. Diff and read agree on it."""
 
     RESTART = "The next `pulumi up` starts a new session."
     STAY = "The resource keeps the ended session until its triggers or arguments change."
@@ -100,7 +100,7 @@ class AfterEnd(Enum):
 
 
 def after_end(olds: Mapping[str, Any], news: Mapping[str, Any], session_id: str) -> AfterEnd:
-    """Return what becomes of a resource whose session has ended.
+    """Return the effect of a session's end on its resource.
 
     Args:
         olds: The stored properties.
@@ -204,7 +204,7 @@ class SessionOperations:
             athena = self._athena(olds)
             try:
                 poller = self._run.pollers.of(athena, olds.get("work_group", ""))
-                since = SystemClock().monotonic() - LIVENESS_SECONDS
+                since = self._host.cleanup_clock().monotonic() - LIVENESS_SECONDS
                 status = poller.recent_status(session_id, since)
             except SessionNotFoundError:
                 require_account(athena, session_id, olds.get("account_id"))
@@ -283,15 +283,22 @@ class SessionOperations:
 
     def _may_adopt(
         self, athena: Athena, props: Mapping[str, Any], deadline: Deadline
-    ) -> Callable[[str], bool]:
-        """Return what decides whether the session of a token may be adopted.
+    ) -> Callable[[str], bool] | None:
+        """Return what decides whether a session of an earlier create may be adopted.
 
-        In a replacement that creates first, the session of the same token may be the old one,
-        which the engine deletes afterwards.
+        In a replacement that creates first, it may be the old session, which the engine deletes
+        afterwards.
         """
         if not (props.get(IDENTITY) or {}).get("create_before_delete"):
-            return lambda _session_id: True
-        return lambda session_id: is_unfinished(athena, props["work_group"], session_id, deadline)
+            return None
+
+        def may_adopt(session_id: str) -> bool:
+            try:
+                return is_unfinished(athena, props["work_group"], session_id, deadline)
+            except (AccessDeniedError, SessionNotFoundError):
+                return False
+
+        return may_adopt
 
     def _end_older_starts(
         self, athena: Athena, props: Mapping[str, Any], mark: Mark, deadline: Deadline
@@ -318,25 +325,25 @@ class SessionOperations:
             self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def _end_leftovers_after(self, props: Mapping[str, Any], identity: str) -> None:
-        """End leftovers of the stack's other resources, once no other operation is running.
+        """End leftovers of the stack's other resources, where no other operation is running.
 
         By then the operations of this command have said which sessions the state names.
         """
-        if not self._run.is_last(identity):
-            return
+        self._run.note_place(identity, self._athena(props), str(props.get("work_group", "")))
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        try:
-            end_leftovers(
-                self._athena(props),
-                str(props.get("work_group", "")),
-                identity,
-                self._run,
-                Deadline.after(seconds, SystemClock()),
-                warn=self._warning(props),
-            )
-        except AthenaSessionError as exc:
-            # The operation itself has succeeded; the next command looks again.
-            self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
+        for owner, (athena, work_group) in self._run.idle_places(identity).items():
+            try:
+                end_leftovers(
+                    athena,
+                    work_group,
+                    owner,
+                    self._run,
+                    Deadline.after(seconds, self._host.cleanup_clock()),
+                    warn=self._warning(props),
+                )
+            except AthenaSessionError as exc:
+                # The operation itself has succeeded; the next command looks again.
+                self._warning(props)(f"Could not look for sessions of interrupted creates. {exc}")
 
     def read(self, session_id: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Return the session's id and properties from the service; None if the resource is gone.
@@ -366,29 +373,37 @@ class SessionOperations:
         dead = details.status.phase is Phase.DEAD
         if dead and after_end(props, props, session_id) is AfterEnd.RESTART:
             return None
-        if "work_group" not in outs:
+        is_new = "work_group" not in outs
+        if is_new:
             outs |= details.arguments
-        if outs.get("tags") and not dead:
-            outs["tags"] = self._tags(athena, details.work_group, session_id, outs["tags"])
+        if (is_new or outs.get("tags")) and not dead:
+            stored = None if is_new else outs["tags"]
+            outs["tags"] = self._tags(athena, details.work_group, session_id, stored)
         return session_id, outs | _outputs(athena, details.work_group, details.status)
 
     def _tags(
-        self, athena: Athena, work_group: str, session_id: str, stored: Mapping[str, str]
+        self, athena: Athena, work_group: str, session_id: str, stored: Mapping[str, str] | None
     ) -> dict[str, str]:
-        """Return the values that the stored tags have now.
+        """Return the values that the stored tags have now; all tags if None is stored yet.
 
-        Other tags may come from the work group, and are not the resource's.
+        Other tags than the stored ones may come from the work group, and are not the resource's.
         """
         arn = session_arn(athena, work_group, session_id)
         if arn is None:
-            return dict(stored)
+            return dict(stored or {})
         deadline = Deadline.after(CALL_SECONDS, self._host.clock())
         try:
             found = retry(lambda: athena.list_tags(arn), deadline)
         except AthenaSessionError as exc:
             self._host.warn("", f"Could not read the tags of session {session_id}. {exc}")
-            return dict(stored)
-        return {key: found[key] for key in stored if key in found and not is_own_tag(key)}
+            return dict(stored or {})
+        return {
+            key: value
+            for key, value in found.items()
+            if not is_own_tag(key)
+            and not key.startswith("aws:")
+            and (stored is None or key in stored)
+        }
 
     def update(
         self, session_id: str, olds: Mapping[str, Any], news: Mapping[str, Any]
@@ -521,10 +536,10 @@ class SessionOperations:
     def _cleanup_deadline(self) -> Deadline | None:
         if self._host.engine_lost_for() > ORPHAN_SECONDS:
             return None
-        # Once cancelled, the engine waits for nobody long: TerminateSession is called, and its
-        # effect is not waited for.
+        # After a cancellation, the engine kills its providers within seconds: TerminateSession is
+        # called, and its effect is not waited for.
         seconds = 0.0 if self._host.cancelled.is_set() else CLEANUP_SECONDS
-        return Deadline.after(seconds, SystemClock())
+        return Deadline.after(seconds, self._host.cleanup_clock())
 
 
 def _stored_inputs(props: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from athena_session_provider.service.api import Athena
     from athena_session_provider.service.settings import StackConfiguration
 
-INPUTS = ("work_group", "aws", "sessions")
+INPUTS = ("work_group", "aws", "sessions", "used")
 """``work_group`` and ``aws`` as of the sessions; ``sessions`` are hashes of their names, so that
-the removal of one is an update, which ends what an interrupted create of it has left over."""
+the removal of one is an update, which ends what an interrupted create of it has left over;
+``used`` are the ids of sessions that the program reads or adopts, which stay."""
 
 PLACE = ("work_group", "aws", "region")
 
@@ -54,8 +55,15 @@ class StackSessionsOperations:
             inputs["region"] = resolved_region(settings)
         return inputs
 
-    def changes(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    def changes(self, identity: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
         """Return the names of the changed inputs. None of them makes a new identity necessary."""
+        for session_id in news.get("used") or ():
+            self._run.know(str(session_id))
+        try:
+            # A session that moves to another place looks for its leftovers in this one, too.
+            self._run.note_place(identity, self._athena(olds), str(olds.get("work_group", "")))
+        except ConfigurationError as exc:
+            self._warn(f"Could not look for sessions of interrupted creates. {exc}")
         names = (*INPUTS, "region")
         return [name for name in names if normal(olds.get(name)) != normal(news.get(name))]
 

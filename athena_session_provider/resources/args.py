@@ -79,34 +79,39 @@ class AwsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketAccessArgs:
-    """A bucket, or a part of one, that sessions may read."""
+    """A bucket, or the objects below a prefix in it, that sessions may read."""
 
     bucket: Input[str]
     """The bucket's name."""
     prefix: Input[str] | None = None
-    """What the keys begin with, such as ``sales/``; None for the whole bucket."""
+    """Prefix of the keys, such as ``sales/``; None (default) for the whole bucket."""
     write: Input[bool] = False
-    """Whether sessions may write and delete objects, too."""
+    """Whether sessions may also write and delete objects. Default False."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccessArgs:
-    """A database of the Glue catalog that sessions may read.
+    """A database of the Glue Data Catalog that sessions may read.
 
-    Its tables' data is in buckets, which ``bucket_access`` opens.
+    The data of its tables is in buckets: list them in ``bucket_access``.
     """
 
     database: Input[str]
     """The database's name."""
     write: Input[bool] = False
-    """Whether sessions may make, change and delete tables and partitions, too."""
+    """Whether sessions may also create, change and delete tables. Default False."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingArgs:
-    """A CloudWatch log group for what the sessions print; engine 3.5 and later."""
+    """A CloudWatch log group for the output of sessions; engine 3.5 and later."""
 
     retention_in_days: Input[int] = 30
-    """A value that CloudWatch takes: 1, 3, 5, 7, 14, 30, 60, 90... or 0 for ever."""
+    """Days that CloudWatch keeps the logs: 1, 3, 5, 7, 14, 30 (default), 60, 90... or 0, which keeps
+    them until they are deleted (CloudWatch Logs API, ``PutRetentionPolicy``)."""
     kms_key: Input[str] | None = None
-    """ARN of a KMS key whose own policy lets CloudWatch Logs use it; None for AWS's own key."""
+    """ARN of a KMS key that encrypts the logs; None (default) for AWS's own key.
+
+    The execution role gets permission to use it. The key's own policy must also allow the service
+    principal ``logs.<region>.amazonaws.com``.
+    """

@@ -17,7 +17,7 @@ from athena_session_provider.resources.args import (
     ClassificationArgs,
     EngineConfigurationArgs,
 )
-from athena_session_provider.resources.stack_sessions import identity_for
+from athena_session_provider.resources.stack_sessions import identity_for, note_used
 
 TYPE = "pulumi-python:dynamic/athena:Session"
 
@@ -25,17 +25,18 @@ TYPE = "pulumi-python:dynamic/athena:Session"
 class Session(Resource, module="athena", name="Session"):
     """An Apache Spark session on Amazon Athena.
 
-    ``pulumi up`` starts it and waits until it takes calculations; ``pulumi destroy`` ends it. A
-    change of any argument but ``tags`` replaces it: the old session ends before the new one
-    starts.
+    ``pulumi up`` starts it (StartSession) and waits until it is ready; ``pulumi destroy``
+    terminates it (TerminateSession). A change of any argument but ``tags`` replaces it: the old
+    session is terminated before the new one starts.
     """
 
     session_id: Output[str]
     """The id of the session; the resource's id too."""
     state: Output[str]
-    """Its state when the resource was made or refreshed: ``IDLE`` or ``BUSY``."""
+    """Its state when it was created or refreshed: ``CREATED`` (engine 3.5), ``IDLE`` or ``BUSY``;
+    ``TERMINATED`` for one that ended and was not to be restarted."""
     arn: Output[str | None]
-    """Its ARN; None where the account of the credentials cannot be found out."""
+    """Its ARN; None if the account of the credentials cannot be determined."""
     work_group: Output[str]
     """The work group it runs in."""
     engine_version: Output[str]
@@ -43,7 +44,7 @@ class Session(Resource, module="athena", name="Session"):
     region: Output[str]
     """The region it runs in."""
     account_id: Output[str | None]
-    """The account it runs in; None where that cannot be found out."""
+    """The account it runs in; None if it cannot be determined."""
     started_at: Output[str]
     """When it was started, in ISO 8601."""
     client_request_token: Output[str]
@@ -70,27 +71,31 @@ class Session(Resource, module="athena", name="Session"):
     ) -> None:
         """Declare a session.
 
-        A wrong value is refused in preview already, with the property's name and the range.
+        Preview refuses an invalid value, with the property's name and the valid range.
 
         Args:
             name: The resource's name in the stack.
             work_group: The Spark work group: 1 to 128 of ``a-z A-Z 0-9 . _ -``. Required.
-            engine_configuration: DPUs and Spark settings; what is left out is not sent.
-            description: 1 to 1024 characters.
+            engine_configuration: DPUs and Spark settings; members that are left out are not sent.
+            description: 1 to 1024 characters. The provider appends its mark, by which it
+                recognizes the session.
             notebook_version: 1 to 128 characters, such as ``Athena notebook version 1``.
             session_idle_timeout_in_minutes: 1 to 480 minutes; the service's default is 20. An
                 idle session costs money until then.
-            execution_role: ARN of the role that calculations use instead of the work group's.
-            monitoring_configuration: Where logs go; in the API's structure
+            execution_role: ARN of the role that Spark uses instead of the work group's.
+            monitoring_configuration: Where logs go: the API's structure
                 ``MonitoringConfiguration``, in snake_case.
-            copy_work_group_tags: Whether the session gets the work group's tags too.
+            copy_work_group_tags: Whether the session gets the work group's tags, too. The
+                service's default is true. Such tags are not drift, and are not removed.
             tags: At most 50; changed in place. Keys have 1 to 128 characters, values up to 256.
             triggers: Any values; a change of one starts a new session.
-            restart_when_dead: Whether ``pulumi up`` starts a session again that has ended.
+            restart_when_dead: Whether ``pulumi up`` starts a session again that has ended. With
+                False, the resource keeps the ended session until an argument or trigger changes.
             adopt_session_id: Take over this running session instead of starting one.
-            aws: Region and credentials, where they are not the stack's.
-            opts: Resource options; ``custom_timeouts`` (create, delete; default 10 minutes) bound
-                the wait. ``import_`` does not work, use ``adopt_session_id``.
+            aws: Region and credentials, if they differ from the stack's.
+            opts: Resource options. ``custom_timeouts`` (create and delete; default 10 minutes)
+                limits the wait. With ``protect``, a session that ended is not replaced; a warning
+                says so. ``import_`` does not work: use ``adopt_session_id``.
 
         Raises:
             ValueError: ``opts.import_`` is set.
@@ -147,12 +152,12 @@ class Session(Resource, module="athena", name="Session"):
         aws: AwsConfig | Input[Mapping[str, Any]] | None = None,
         opts: ResourceOptions | None = None,
     ) -> Session:
-        """Read a session that runs already, without owning it: it is not ended by the stack.
+        """Read a running session without owning it: the stack does not terminate it.
 
         Args:
             name: The resource's name in the stack.
             id: The session's id.
-            aws: Region and credentials, where they are not the stack's.
+            aws: Region and credentials, if they differ from the stack's.
             opts: Resource options.
         """
         opts = ResourceOptions.merge(opts or ResourceOptions(), ResourceOptions(id=id))
@@ -160,7 +165,7 @@ class Session(Resource, module="athena", name="Session"):
 
 
 def _plain(value: Any) -> Any:
-    """Give args classes as the maps that Pulumi stores, without what is left out."""
+    """Return args classes as the maps that Pulumi stores, without the members left out."""
     if isinstance(value, (EngineConfigurationArgs, ClassificationArgs, AwsConfig)):
         members = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         return {key: item for key, item in members.items() if item is not None}
@@ -187,6 +192,8 @@ def _identity(
         "protected": protected or None,
         "create_before_delete": True if opts.delete_before_replace is False else None,
     }
+    note_used(opts.id)
+    note_used(properties["adopt_session_id"])
     if not reads:
         identity["owner"] = identity_for(
             name, opts.parent, properties["work_group"], properties["aws"]

@@ -18,6 +18,7 @@ from pulumi.dynamic import Resource
 from pulumi.output import Unknown
 
 from athena_session_provider.provider import StackSessionsProvider
+from athena_session_provider.resources.workgroup_names import WORK_GROUP_NAME
 from athena_session_provider.service.values import leaves
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
         work_group: Input[str],
         aws: Input[Mapping[str, Any]] | None,
         sessions: Input[list[str]],
+        used: Input[list[str]],
     ) -> None:
         """Declare the identity.
 
@@ -52,6 +54,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
             work_group: The work group.
             aws: Region and credentials, as of the sessions.
             sessions: Hashes of the names of the program's sessions.
+            used: Ids of the sessions that the program reads or adopts.
         """
         super().__init__(
             StackSessionsProvider(),
@@ -60,6 +63,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
                 "work_group": work_group,
                 "aws": aws,
                 "sessions": sessions,
+                "used": used,
                 "region": None,
                 "account_id": None,
                 "identity": None,
@@ -72,16 +76,19 @@ class _Program:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.used: list[str] = []
         self.identities: dict[str, StackSessions] = {}
-        # Runs once the program has declared its resources. Sessions that are declared later, in an
-        # apply, come at no fixed time: with them, the list could differ from run to run.
-        self.declared: asyncio.Task[list[str]] = asyncio.ensure_future(self._declared())
+        # Done once the program has declared its resources. Sessions that are declared later, in an
+        # apply, come at no fixed time: with them, the lists could differ from run to run.
+        self.declared: asyncio.Task[tuple[list[str], list[str]]] = asyncio.ensure_future(
+            self._declared()
+        )
 
-    async def _declared(self) -> list[str]:
-        return sorted(self.names)
+    async def _declared(self) -> tuple[list[str], list[str]]:
+        return sorted(self.names), sorted(self.used)
 
-    def sessions(self) -> Output[list[str]]:
-        """Return the hashes of the names of the sessions that the program declares at once."""
+    def lists(self) -> Output[tuple[list[str], list[str]]]:
+        """Return what the program declares at once: hashes of names, and ids in use."""
 
         async def true() -> bool:
             return True
@@ -117,18 +124,33 @@ def identity_for(
     def identity(known: list[Any]) -> Any:
         if any(isinstance(leaf, Unknown) for leaf in leaves(known)):
             return Unknown()  # type: ignore[no-untyped-call]
-        if not isinstance(known[0], str) or not known[0]:
+        if not isinstance(known[0], str) or not WORK_GROUP_NAME.fullmatch(known[0]):
             # The check of the session refuses it, and says why.
             return ""
         key = f"{NAME}-{known[0]}" + (f"-{_hash(known[1])}" if known[1] else "")
         if key not in program.identities:
+            lists = program.lists()
             program.identities[key] = StackSessions(
-                key, work_group=work_group or "", aws=aws, sessions=program.sessions()
+                key,
+                work_group=work_group or "",
+                aws=aws,
+                sessions=lists.apply(lambda declared: declared[0]),
+                used=lists.apply(lambda declared: declared[1]),
             )
         return program.identities[key].identity
 
     result: Output[str] = found.apply(identity, run_with_unknowns=True)
     return result
+
+
+def note_used(session_id: Any) -> None:
+    """Note that the program reads or adopts a session, which must not be taken for a leftover.
+
+    Args:
+        session_id: The session's id. An output is not noted: its resource may need the identity.
+    """
+    if isinstance(session_id, str):
+        _program().used.append(session_id)
 
 
 def _program() -> _Program:

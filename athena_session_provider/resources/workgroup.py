@@ -1,6 +1,6 @@
-"""``SparkWorkgroup``: a Spark work group with all that sessions in it need, made of pulumi-aws.
+"""``SparkWorkgroup``: an Athena work group for Spark and everything its sessions need.
 
-The only module that imports pulumi-aws.
+Built on pulumi-aws. Besides ``aws_provider``, this is the only module that imports it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ try:
         s3,
     )
 except ModuleNotFoundError as exc:
-    missing = "SparkWorkgroup is made of pulumi-aws: pip install 'athena-session-provider[aws]'"
+    missing = "SparkWorkgroup requires pulumi-aws: pip install 'athena-session-provider[aws]'"
     raise ModuleNotFoundError(missing, name=exc.name) from exc
 
 from athena_session_provider.resources import aws_provider, explicit_provider
@@ -35,31 +35,37 @@ from athena_session_provider.resources.args import (
     DatabaseAccessArgs,
     LoggingArgs,
 )
-from athena_session_provider.resources.workgroup_guard import WorkGroupGuard
+from athena_session_provider.resources.workgroup_guard import BucketGuard, WorkGroupGuard
 from athena_session_provider.resources.workgroup_names import (
     BUCKET_NAME,
     check_names,
     default_work_group_name,
     log_group_name,
 )
+from athena_session_provider.service.states import ENGINE_3, ENGINE_3_5
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 TYPE = "athena-session-provider:index:SparkWorkgroup"
 
-PYSPARK_3 = "PySpark engine version 3"
-SPARK_35 = "Apache Spark version 3.5"
-
 RESULTS_EXPIRE_AFTER_DAYS = 30
-"""How long a bucket that is made here keeps results; as long as the service keeps its own logs."""
+"""Days after which objects in a bucket created here expire.
+
+Equal to the retention of the logs that the service manages itself. Source: Amazon Athena User
+Guide, "Logging and monitoring" for Spark.
+"""
 
 IAM_PROPAGATION_SECONDS = 15.0
-"""How long a new or changed execution role takes to be known to all of AWS, generously.
+"""Default seconds to wait after a change of the execution role.
 
-IAM is eventually consistent and has no way to ask. Nothing refuses a role that is too new: a
-session starts, and then hangs or fails.
+IAM is eventually consistent, and no call reports when a change has reached every endpoint (IAM
+User Guide, "Changes that I make are not always immediately visible"). Athena accepts a role that
+has not propagated yet: the session starts, and then hangs or fails. The value is an estimate.
 """
+
+_ENGINE_PATH = "configuration.engineVersion.selectedEngineVersion"
+"""Where pulumi-aws's diff of a work group reports another engine version."""
 
 T = TypeVar("T")
 
@@ -67,10 +73,14 @@ T = TypeVar("T")
 class SparkWorkgroup(pulumi.ComponentResource):
     """A work group for Apache Spark sessions that is ready to use.
 
-    It makes the execution role with the permissions that sessions need and no other, a bucket for
-    results that is private, encrypted and empties itself, and the work group. Region, credentials
-    and default tags are the stack's, or those of ``aws``, the same argument as a ``Session``'s, or
-    those of an ``aws.Provider`` in ``opts``.
+    Creates an execution role with the minimum permissions for sessions; a private, encrypted
+    bucket for results whose objects expire; and the work group. Region, credentials and default
+    tags are those of the stack, of ``aws`` (the same argument as a ``Session``'s), or of an
+    ``aws.Provider`` in ``opts``.
+
+    Another ``engine_version`` replaces the work group under the same name, together with its
+    sessions: Athena does not change the engine of an existing one (Amazon Athena User Guide,
+    "Considerations and limitations" for Spark). The role, the bucket and the results stay.
     """
 
     name: Output[str]
@@ -78,16 +88,16 @@ class SparkWorkgroup(pulumi.ComponentResource):
     arn: Output[str]
     """The work group's ARN, for ``session_policy``."""
     role_arn: Output[str]
-    """The execution role's ARN."""
+    """The execution role's ARN, for ``session_policy(execution_roles=...)``."""
     result_location: Output[str]
-    """Where results go: ``s3://bucket/`` or, in a bucket that was given, a folder of its own."""
+    """Location of the results: ``s3://bucket/``, or a prefix in the bucket ``result_bucket``."""
 
     def __init__(
         self,
         name: str,
         *,
         result_bucket: Input[str] | None = None,
-        engine_version: str = PYSPARK_3,
+        engine_version: str = ENGINE_3,
         kms_key: Input[str] | None = None,
         logging: LoggingArgs | None = None,
         database_access: Sequence[Input[str] | DatabaseAccessArgs] = (),
@@ -99,38 +109,42 @@ class SparkWorkgroup(pulumi.ComponentResource):
         iam_propagation_seconds: float = IAM_PROPAGATION_SECONDS,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Make a Spark work group.
+        """Create a Spark work group.
 
         Args:
             name: The component's name in the stack.
-            result_bucket: Name of a bucket that exists, for results; None makes one whose objects
-                expire after 30 days.
-            engine_version: ``PySpark engine version 3`` or ``Apache Spark version 3.5``. It can be
-                changed: sessions that start from then on have the new one.
-            kms_key: ARN of the KMS key that results are encrypted with; None for S3's own keys, or
-                for what ``result_bucket`` does by itself. A bucket that encrypts with a key of
-                yours needs the key here, too, so that the role may use it.
-            logging: A CloudWatch log group for the sessions of engine 3.5. None leaves it at what
-                the service keeps by itself for 30 days.
-            database_access: Glue databases that sessions may use: names, to read them, or
+            result_bucket: Name of an existing bucket for results. None (default) creates one whose
+                objects expire after 30 days.
+            engine_version: ``PySpark engine version 3`` (default) or ``Apache Spark version 3.5``.
+                A change replaces the work group and its sessions. The replacement is refused
+                while it has sessions that this stack did not start, and by Athena while it has
+                notebooks (``DeleteWorkGroup``), unless ``force_destroy`` is set.
+            kms_key: ARN of the KMS key that encrypts results. None (default) uses S3's own keys, or
+                the default encryption of ``result_bucket``. If that bucket encrypts with a key of
+                your own, name the key here too: the role needs permission to use it.
+            logging: A CloudWatch log group for sessions of engine 3.5. None (default) leaves the
+                logs to the service, which keeps them for 30 days.
+            database_access: Glue databases that sessions may use: names, for read access, or
                 ``DatabaseAccessArgs``.
-            bucket_access: Buckets that sessions may use: names, to read them, or
+            bucket_access: Buckets that sessions may use: names, for read access, or
                 ``BucketAccessArgs``.
-            force_destroy: Whether to delete the work group with its live sessions, and the bucket
-                with its objects. Otherwise deleting either is refused, and nothing is lost.
-            tags: Tags of everything that is made.
-            aws: Region, credentials, endpoints and default tags, where they are not the stack's.
-            work_group_name: The work group's name in AWS, 1 to 128 letters, digits and ``._-``.
-                None makes one of the component's name and a hash of the stack and of the names
-                of project, organization and parent: whoever renames one of those and wants to
-                keep the work group gives its name here.
-            iam_propagation_seconds: How long to wait after the execution role was made or changed,
-                until it can be relied on. 0 is for emulators.
-            opts: Resource options. ``provider`` or ``providers`` may hold an ``aws.Provider``; see
-                ``aws_config_from_provider`` for what a session can take over from it.
+            force_destroy: Whether to delete the work group although it has live sessions, and the
+                bucket although it has objects. By default (False) both are refused before anything
+                is deleted. Applies from the next ``pulumi up`` on.
+            tags: Tags of all resources that are created.
+            aws: Region, credentials, endpoints and default tags that differ from the stack's.
+            work_group_name: The work group's name in AWS: 1 to 128 letters, digits and ``._-``.
+                None (default) derives one from the component's name and a hash of the names of
+                organization, project, stack and parent. To keep the work group when one of those
+                is renamed, set its present name here.
+            iam_propagation_seconds: Seconds to wait after the execution role was created or
+                changed, default 15. Use 0 with an emulator.
+            opts: Resource options. ``provider`` or ``providers`` may have an ``aws.Provider``; see
+                ``aws_config_from_provider`` for what a session can use of it.
 
         Raises:
-            ValueError: A name or the engine version will not do.
+            ValueError: Invalid name or engine version, or both ``aws`` and a provider.
+            TypeError: ``database_access`` or ``bucket_access`` is a string.
         """
         opts = opts or ResourceOptions()
         work_group = work_group_name or default_work_group_name(name, opts.parent)
@@ -139,8 +153,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         databases = [_database(item) for item in _listed(database_access, "database_access")]
         buckets = [_bucket(item) for item in _listed(bucket_access, "bucket_access")]
         if aws and opts.provider:
-            message = f"SparkWorkgroup {name}: give either aws or a provider in opts, not both"
-            raise ValueError(message)
+            raise ValueError(f"SparkWorkgroup {name}: set either aws or a provider, not both")
         if aws:
             above = ResourceOptions(parent=opts.parent)
             provider = aws_provider.aws_provider_from_config(f"{name}-aws", aws, above)
@@ -153,7 +166,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         if result_bucket is None:
             own_bucket, ready = self._results_bucket(name, kms_key, force_destroy, tags)
             result_bucket = own_bucket.bucket
-        # Several users may share a bucket that was given.
+        # Several work groups may share an existing bucket.
         prefix = "" if own_bucket else f"{work_group}/"
         self.result_location = Output.concat("s3://", result_bucket, "/", prefix)
 
@@ -162,6 +175,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
             bucket=result_bucket,
             kms_key=kms_key,
             log_group=log_group_name(work_group) if logging else None,
+            log_key=logging.kms_key if logging else None,
             databases=databases,
             buckets=buckets,
         ).apply(
@@ -171,6 +185,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
                 iam_policies.Access(given["bucket"], write=True, prefix=prefix),
                 kms_key=given["kms_key"],
                 log_group=given["log_group"],
+                log_key=given["log_key"],
                 databases=[iam_policies.Access(*item) for item in given["databases"]],
                 buckets=[iam_policies.Access(*item) for item in given["buckets"]],
             )
@@ -180,7 +195,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         )
         ready.append(permitted)
 
-        made = athena.Workgroup(
+        created = athena.Workgroup(
             name,
             name=work_group,
             configuration={
@@ -189,7 +204,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
                 "result_configuration": {
                     "output_location": self.result_location,
                     "encryption_configuration": (
-                        # Of a bucket that was given, the owner knows how it is encrypted.
+                        # An existing bucket has an encryption that its owner has chosen.
                         _result_encryption(kms_key) if own_bucket or kms_key is not None else None
                     ),
                 },
@@ -199,23 +214,30 @@ class SparkWorkgroup(pulumi.ComponentResource):
             },
             force_destroy=force_destroy,
             tags=tags,
-            # Not before the role is known everywhere, and the bucket is encrypted and closed. The
-            # name is fixed: there cannot be two.
-            opts=self._child(depends_on=ready, delete_before_replace=True),
+            opts=self._child(
+                # The role has propagated, and the bucket is encrypted and private.
+                depends_on=ready,
+                # The name is fixed, and two work groups cannot share one.
+                delete_before_replace=True,
+                # The trigger is compared by the engine itself. States that were written before it
+                # was set have none; there the plugin's diff decides.
+                replacement_trigger=engine_version,
+                replace_on_changes=[_ENGINE_PATH],
+            ),
         )
-        guard = self._guard(
+        guard = self._guards(
             name,
-            made.name,
+            created,
             place,
-            bucket=own_bucket.bucket if own_bucket else None,
+            bucket=own_bucket,
             force_destroy=force_destroy,
             aws=aws,
             depends_on=ready,
         )
 
-        # Whoever uses the name of the guard is deleted before the guard, and so before the rest.
+        # Resources that use the name of the guard are deleted before the guard.
         self.name = guard.work_group
-        self.arn = made.arn
+        self.arn = created.arn
         self.role_arn = role.arn
         self.register_outputs(
             {
@@ -230,7 +252,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         return ResourceOptions(parent=self, **options)
 
     def _place(self) -> Output[iam_policies.Place]:
-        """Ask where the provider works, which is known in preview already."""
+        """Return where the provider works; known in preview already."""
         opts = InvokeOptions(parent=self)
         return Output.all(
             get_partition_output(opts=opts).partition,
@@ -248,7 +270,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         tags: Input[Mapping[str, Input[str]]] | None,
         settle_seconds: float,
     ) -> tuple[iam.Role, iam.RolePolicy]:
-        """Make the execution role and its policy, and wait until both can be relied on."""
+        """Create the execution role and its policy; the policy completes after the IAM wait."""
         settle = _wait_for_iam(self, work_group, settle_seconds)
         role = iam.Role(
             f"{name}-role",
@@ -257,7 +279,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
                 lambda place: json.dumps(iam_policies.trust_policy(place, work_group))
             ),
             tags=tags,
-            # A new role is not waited for by itself: its policy comes after it.
+            # No wait after the create: the policy is created next, and waits.
             opts=self._child(hooks=pulumi.ResourceHookBinding(after_update=[settle])),
         )
         permitted = iam.RolePolicy(
@@ -277,11 +299,11 @@ class SparkWorkgroup(pulumi.ComponentResource):
         force_destroy: Input[bool],
         tags: Input[Mapping[str, Input[str]]] | None,
     ) -> tuple[s3.Bucket, list[pulumi.Resource]]:
-        """Make the bucket for results, and what has to be there before it is used."""
+        """Create the bucket for results; return it and the settings that must precede its use."""
         bucket = s3.Bucket(
             f"{name}-results", force_destroy=force_destroy, tags=tags, opts=self._child()
         )
-        closed = s3.BucketPublicAccessBlock(
+        private = s3.BucketPublicAccessBlock(
             f"{name}-results-private",
             bucket=bucket.bucket,
             block_public_acls=True,
@@ -299,7 +321,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
                         "sse_algorithm": "aws:kms" if kms_key is not None else "AES256",
                         "kms_master_key_id": kms_key,
                     },
-                    # One request to KMS for many objects, not one for each.
+                    # Fewer requests to KMS: one key for many objects.
                     "bucket_key_enabled": kms_key is not None,
                 }
             ],
@@ -323,10 +345,10 @@ class SparkWorkgroup(pulumi.ComponentResource):
             f"{name}-results-tls-only",
             bucket=bucket.bucket,
             policy=bucket.arn.apply(lambda arn: json.dumps(iam_policies.tls_only_policy(arn))),
-            # S3 takes one change of a bucket's access at a time.
-            opts=self._child(depends_on=[closed]),
+            # S3 refuses concurrent changes of a bucket's access settings.
+            opts=self._child(depends_on=[private]),
         )
-        return bucket, [closed, encrypted, expiring, tls_only]
+        return bucket, [private, encrypted, expiring, tls_only]
 
     def _logging(
         self,
@@ -335,7 +357,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         logging: LoggingArgs,
         tags: Input[Mapping[str, Input[str]]] | None,
     ) -> athena.WorkgroupConfigurationMonitoringConfigurationArgsDict:
-        """Make the log group and give the configuration that uses it."""
+        """Create the log group and return the configuration that uses it."""
         log_group = cloudwatch.LogGroup(
             f"{name}-logs",
             name=log_group_name(work_group),
@@ -346,21 +368,27 @@ class SparkWorkgroup(pulumi.ComponentResource):
         )
         return {
             "cloud_watch_logging_configuration": {"enabled": True, "log_group": log_group.name},
-            # What the service does by itself where it is told nothing.
+            # The service's default.
             "managed_logging_configuration": {"enabled": True},
         }
 
-    def _guard(
+    def _guards(
         self,
         name: str,
-        work_group: Input[str],
+        work_group: athena.Workgroup,
         place: Output[iam_policies.Place],
         *,
-        bucket: Input[str] | None,
+        bucket: s3.Bucket | None,
         force_destroy: Input[bool],
         aws: AwsConfig | None,
         depends_on: Sequence[pulumi.Resource],
     ) -> WorkGroupGuard:
+        """Create the guards of the work group and of its bucket; return the work group's.
+
+        Deletion order: sessions, work group guard, bucket guard, work group, bucket. When the work
+        group is replaced, the bucket's guard stays: it depends on the work group, but on none of
+        its properties.
+        """
         settings: Output[Any] | None = None
         can_check: Input[bool] = True
         if aws:
@@ -370,59 +398,68 @@ class SparkWorkgroup(pulumi.ComponentResource):
             readable = explicit_provider.readable(provider)
             settings = readable.apply(lambda found: found["aws"])
             can_check = readable.apply(lambda found: not found["keys"])
+        common: dict[str, Any] = {
+            "region": place.apply(lambda place: place.region),
+            "account_id": place.apply(lambda place: place.account_id),
+            "force_destroy": force_destroy,
+            "aws": settings,
+            "can_check": can_check,
+        }
+        depends_on = [*depends_on, work_group]
+        if bucket:
+            bucket_guard = BucketGuard(
+                f"{name}-results-guard",
+                bucket=bucket.bucket,
+                **common,
+                opts=self._child(depends_on=depends_on),
+            )
+            depends_on = [*depends_on, bucket_guard]
         return WorkGroupGuard(
             f"{name}-guard",
-            work_group=work_group,
-            region=place.apply(lambda place: place.region),
-            account_id=place.apply(lambda place: place.account_id),
-            bucket=bucket,
-            force_destroy=force_destroy,
-            aws=settings,
-            can_check=can_check,
+            work_group=work_group.name,
+            **common,
             opts=self._child(depends_on=depends_on),
         )
 
 
 def _check_engine(engine_version: str, logging: LoggingArgs | None) -> None:
-    problem = None
     if "spark" not in engine_version.lower():
-        problem = (
-            f"engine_version {engine_version!r} is not one of Apache Spark, such as {PYSPARK_3!r} "
-            f"or {SPARK_35!r}"
+        raise ValueError(
+            f"SparkWorkgroup: engine_version {engine_version!r} is not an engine for Apache Spark, "
+            f"such as {ENGINE_3!r} or {ENGINE_3_5!r}"
         )
-    elif logging and engine_version == PYSPARK_3:
-        problem = (
-            f"logging needs engine_version={SPARK_35!r}, since {PYSPARK_3!r} delivers no logs to "
-            "a log group of one's own"
+    if logging and engine_version == ENGINE_3:
+        raise ValueError(
+            f"SparkWorkgroup: logging requires engine_version={ENGINE_3_5!r}; {ENGINE_3!r} does "
+            "not write to your own log group"
         )
-    if problem:
-        message = f"SparkWorkgroup: {problem}"
-        raise ValueError(message)
 
 
 def _listed(items: Sequence[T], argument: str) -> Sequence[T]:
     if isinstance(items, str):
-        message = f"SparkWorkgroup: {argument} has to be a list, such as [{items!r}]"
-        raise TypeError(message)
+        raise TypeError(f"SparkWorkgroup: {argument} must be a list, such as [{items!r}]")
     return items
 
 
 def _wait_for_iam(
-    component: pulumi.Resource, work_group: str, seconds: float
+    component: pulumi.Resource,
+    work_group: str,
+    seconds: float,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> pulumi.ResourceHook:
-    """Give a hook by which the engine waits before it takes a change of the role for done.
+    """Return a hook that delays the completion of a change of the role.
 
-    So nothing that depends on the role comes too early, and an up that changes nothing waits for
-    nothing.
+    Everything that depends on the role then starts after the wait. An update without such a
+    change does not wait.
     """
 
     async def wait(args: ResourceHookArgs) -> None:
         if seconds > 0:
-            message = f"waiting {seconds:g}s for IAM to spread {args.name}"
+            message = f"waiting {seconds:g}s for IAM to propagate {args.name}"
             pulumi.log.info(message, resource=component, ephemeral=True)
-            await asyncio.sleep(seconds)
+            await sleep(seconds)
 
-    # The name has to be the stack's only one, and the same in every run.
+    # The name must be unique in the stack, and the same in every run.
     return pulumi.ResourceHook(f"wait for IAM, {work_group}", wait)
 
 
@@ -444,9 +481,8 @@ def _bucket(item: Input[str] | BucketAccessArgs) -> list[Input[Any]]:
     if not isinstance(item, BucketAccessArgs):
         item = BucketAccessArgs(bucket=item)
     if isinstance(item.bucket, str) and not BUCKET_NAME.fullmatch(item.bucket):
-        message = (
-            f"SparkWorkgroup: bucket_access {item.bucket!r} has to be a bucket's name, without "
-            "s3:// or /; BucketAccessArgs(bucket=..., prefix=...) opens a part of one"
+        raise ValueError(
+            f"SparkWorkgroup: bucket_access {item.bucket!r} must be a bucket's name, without "
+            "s3:// or /; BucketAccessArgs(bucket=..., prefix=...) limits the access to a prefix"
         )
-        raise ValueError(message)
     return [item.bucket, item.write, item.prefix or ""]

@@ -1,4 +1,4 @@
-"""The resource that keeps a work group and its bucket while they are in use."""
+"""Resources that protect a work group and its bucket from deletion while they are in use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class WorkGroupGuard(Resource, module="athena", name="WorkGroupGuard"):
-    """Keeps a work group and its bucket from being deleted while they are in use."""
+    """Protects a work group from deletion while it has live sessions."""
 
     work_group: Output[str]
-    """The work group's name; who uses it from here is deleted before the guard looks."""
+    """The work group's name; resources that use this output are deleted before the guard."""
 
     def __init__(
         self,
@@ -27,7 +27,6 @@ class WorkGroupGuard(Resource, module="athena", name="WorkGroupGuard"):
         work_group: Input[str],
         region: Input[str],
         account_id: Input[str],
-        bucket: Input[str] | None,
         force_destroy: Input[bool],
         aws: Input[Mapping[str, Any]] | None,
         can_check: Input[bool],
@@ -38,25 +37,60 @@ class WorkGroupGuard(Resource, module="athena", name="WorkGroupGuard"):
         Args:
             name: The resource's name in the stack.
             work_group: The work group's name.
-            region: Where it is.
-            account_id: Whose it is.
-            bucket: The bucket that is deleted with it; None for one that stays.
-            force_destroy: Whether live sessions are to be ended, and objects to be deleted.
-            aws: Region and credentials as in ``AwsConfig``, where they are not the stack's.
-            can_check: Whether credentials can be had for looking.
-            opts: Resource options; it has to depend on what it guards.
+            region: The work group's region.
+            account_id: The work group's account.
+            force_destroy: Whether to terminate live sessions instead of refusing.
+            aws: Region and credentials as in ``AwsConfig``; None for the stack's.
+            can_check: Whether credentials are available to check.
+            opts: Resource options; must depend on the work group.
         """
-        super().__init__(
-            WorkGroupGuardProvider(),
-            name,
-            {
-                "work_group": work_group,
-                "region": region,
-                "account_id": account_id,
-                "bucket": bucket,
-                "force_destroy": force_destroy,
-                "aws": aws,
-                "can_check": can_check,
-            },
-            opts,
-        )
+        inputs = {
+            "work_group": work_group,
+            "region": region,
+            "account_id": account_id,
+            "force_destroy": force_destroy,
+            "aws": aws,
+            "can_check": can_check,
+        }
+        super().__init__(WorkGroupGuardProvider(), name, inputs, opts)
+
+
+class BucketGuard(Resource, module="athena", name="BucketGuard"):
+    """Protects a work group's bucket from deletion while it has objects.
+
+    A resource of its own, because a work group is replaced without its bucket.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: Input[str],
+        region: Input[str],
+        account_id: Input[str],
+        force_destroy: Input[bool],
+        aws: Input[Mapping[str, Any]] | None,
+        can_check: Input[bool],
+        opts: ResourceOptions,
+    ) -> None:
+        """Guard a bucket.
+
+        Args:
+            name: The resource's name in the stack.
+            bucket: The bucket's name.
+            region: The bucket's region.
+            account_id: The bucket's account.
+            force_destroy: Whether the objects may be deleted; then nothing is checked.
+            aws: Region and credentials as in ``AwsConfig``; None for the stack's.
+            can_check: Whether credentials are available to check.
+            opts: Resource options; must depend on the bucket and the work group.
+        """
+        inputs = {
+            "bucket": bucket,
+            "region": region,
+            "account_id": account_id,
+            "force_destroy": force_destroy,
+            "aws": aws,
+            "can_check": can_check,
+        }
+        super().__init__(WorkGroupGuardProvider(), name, inputs, opts)

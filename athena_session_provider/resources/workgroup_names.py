@@ -1,4 +1,4 @@
-"""Names of a work group and of what belongs to it, checked in preview."""
+"""Names of a work group and of the resources that belong to it, validated in preview."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import pulumi
 if TYPE_CHECKING:
     from pulumi import Input
 
-_WORK_GROUP_NAME = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+WORK_GROUP_NAME = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+"""API type ``WorkGroupName``."""
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-# Of the 63 characters of a bucket's name, "-results" and Pulumi's "-1234567" take the rest; those
-# of a role's name, 64, are enough then.
+# A bucket's name has up to 63 characters: this many, "-results" and Pulumi's "-1234567". A role's
+# name may have 64.
 _LONGEST_NAME = 47
 
 
 def default_work_group_name(name: str, parent: pulumi.Resource | None) -> str:
-    """Make a name that is known in preview, since the role has to name the work group.
+    """Return a work group's name that is known in preview.
 
-    Pulumi's own names are made when a resource is, which is too late.
+    The role's policies name the work group, so it cannot be a name that Pulumi generates when it
+    creates the work group.
     """
     parts = [pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack(), name]
     if parent is not None:
@@ -39,24 +41,23 @@ def log_group_name(work_group: str) -> str:
 def check_names(
     name: str, work_group: str, result_bucket: Input[str] | None, kms_key: Input[str] | None
 ) -> None:
-    """Refuse in preview what AWS would refuse halfway through an up."""
+    """Refuse in preview what AWS would refuse halfway through an update. Raises ValueError."""
     problem = None
     if len(name) > _LONGEST_NAME:
-        problem = f"its own name may have at most {_LONGEST_NAME} characters"
+        problem = f"its name may have at most {_LONGEST_NAME} characters"
     elif result_bucket is None and not BUCKET_NAME.fullmatch(f"{name}-results".lower()):
         problem = (
-            "its own name begins the results bucket's, and so may have letters, digits, hyphens "
-            "and dots only: choose another one, or give result_bucket"
+            "the name of its results bucket starts with its name, which may therefore have only "
+            "letters, digits, hyphens and dots: choose another one, or set result_bucket"
         )
-    elif not _WORK_GROUP_NAME.fullmatch(work_group):
+    elif not WORK_GROUP_NAME.fullmatch(work_group):
         problem = (
-            f"the work group's name {work_group!r} has to be 1 to 128 letters, digits and ._-: "
-            "set it by work_group_name"
+            f"the work group's name {work_group!r} must be 1 to 128 letters, digits and ._-: "
+            "set it with work_group_name"
         )
     elif isinstance(result_bucket, str) and not BUCKET_NAME.fullmatch(result_bucket):
-        problem = f"result_bucket {result_bucket!r} has to be a bucket's name, without s3:// or /"
+        problem = f"result_bucket {result_bucket!r} must be a bucket's name, without s3:// or /"
     elif isinstance(kms_key, str) and not kms_key.startswith("arn:"):
-        problem = f"kms_key {kms_key!r} has to be the key's ARN, which its permission names"
+        problem = f"kms_key {kms_key!r} must be the key's ARN, which the role's permission names"
     if problem:
-        message = f"SparkWorkgroup {name}: {problem}"
-        raise ValueError(message)
+        raise ValueError(f"SparkWorkgroup {name}: {problem}")

@@ -52,15 +52,15 @@ class StartedSession:
 
 @dataclass(frozen=True)
 class SessionDetails:
-    """What GetSession tells."""
+    """What GetSession returned."""
 
     status: SessionStatus
     work_group: str
     engine_version: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that the session was started with, in snake_case, as far as it is told."""
+    """The session's arguments in snake_case, as far as GetSession returns them."""
     dpu_milliseconds: int = 0
-    """``DpuExecutionInMillis``: what is paid for."""
+    """``DpuExecutionInMillis``, which AWS charges for."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ class Athena(Protocol):
 
     @property
     def account_id(self) -> str | None:
-        """The account of the credentials; None where it cannot be had."""
+        """The account of the credentials; None if it cannot be determined.
+
+        The first use may call STS GetCallerIdentity, and block for as long as that takes.
+        """
         ...
 
     def start_session(
@@ -115,7 +118,7 @@ class Athena(Protocol):
     ) -> list[SessionStatus]:
         """ListSessions: those in an active state, or in one state; newest first, 100 to a call.
 
-        No more pages are asked for once there are ``at_most``.
+        No more pages are requested once there are ``at_most`` sessions.
         """
         ...
 
@@ -141,7 +144,7 @@ class Athena(Protocol):
 
 
 def session_arn(athena: Athena, work_group: str, session_id: str) -> str | None:
-    """Give the ARN of a session; None where the account is not known."""
+    """Return the ARN of a session; None if the account is not known."""
     if athena.account_id is None:
         return None
     # botocore reads its list of all endpoints for this: once, not once in each thread.

@@ -176,7 +176,7 @@ class BotoAthena:
         )
 
     def _runs_spark(self, work_group: str) -> bool | None:
-        """Ask what kind of work group refused a session; None where that cannot be told."""
+        """Return whether a work group runs Spark; None if it cannot be determined."""
         try:
             answer = self._call("GetWorkGroup", f"work group {work_group}", WorkGroup=work_group)
         except errors.AthenaSessionError:
@@ -210,7 +210,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_athena(settings: AwsSettings) -> BotoAthena:
-    """Give the one client of these settings that all threads of the process share.
+    """Return the client of these settings, which all threads of the process share.
 
     Raises ConfigurationError.
     """

@@ -161,7 +161,7 @@ def service_error(
 def local_error(
     exc: BotoCoreError, operation: str, region: str, subject: str, endpoint: str
 ) -> errors.AthenaSessionError:
-    """Give the error of this package for a call that got no answer."""
+    """Return the error of this package for a call without a response."""
     from botocore import exceptions as boto
 
     detail = str(exc).strip().rstrip(".")

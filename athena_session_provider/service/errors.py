@@ -47,7 +47,10 @@ class AthenaSessionError(Exception):
     """Base of the family; its text is meant to be shown as it is, without a traceback."""
 
     outcome: str = ""
-    """What became of the session that the failed operation had started; part of the text."""
+    """Whether the session that the failed operation had started has ended; part of the text."""
+
+    left_running: str = ""
+    """Id of that session, if it could not be terminated."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} {self.outcome}".strip()
@@ -276,7 +279,7 @@ class AdoptionError(AthenaSessionError):
 
 
 class WorkGroupInUseError(AthenaSessionError):
-    """A work group has live sessions, or its bucket has objects, that nobody asked to delete."""
+    """A work group has live sessions, or its bucket has objects, that were not to be deleted."""
 
 
 class SparkConnectError(AthenaSessionError):

@@ -35,6 +35,7 @@ from athena_session_provider.service.errors import (
 from athena_session_provider.service.ownership import (
     CREATE_TAG,
     FINISHED,
+    STARTED,
     parse_mark,
     with_create_tag,
     without_own_tags,
@@ -59,7 +60,10 @@ NEW_SESSION_SECONDS = 3.0
 """How long a session id that StartSession returned may be unknown to GetSessionStatus."""
 
 ENDPOINT_SECONDS = 180.0
-"""How long GetSessionEndpoint may take to return a token (dbt-adapters waits as long)."""
+"""How long GetSessionEndpoint of a CREATED session may take to return a token.
+
+dbt-adapters waits as long.
+"""
 
 DEAD_STARTS = 5
 """How many sessions that a create itself started may be dead when it asks for their state.
@@ -174,7 +178,7 @@ class SessionLifecycle:
         previous_token: str = "",
         cleanup: Callable[[], Deadline | None],
         on_started: Callable[[str], None] = ignore,
-        may_adopt: Callable[[str], bool] = lambda _session_id: True,
+        may_adopt: Callable[[str], bool] | None = None,
     ) -> Created:
         """Start a session and wait until it is ready. On failure, terminate it.
 
@@ -186,8 +190,8 @@ class SessionLifecycle:
             cleanup: Returns the deadline for terminating the session of a create that failed, or
                 None if another process may have adopted the session already.
             on_started: Receives each session id as soon as StartSession returns it.
-            may_adopt: Returns whether a session that StartSession returned may become the
-                resource's. One that may not is left as it is.
+            may_adopt: Returns whether a session that an earlier create started may become the
+                resource's; it is left as it is otherwise. None if every such session may.
 
         Returns:
             The session, in a state that its users can rely on.
@@ -201,18 +205,32 @@ class SessionLifecycle:
             started.append(session_id)
             on_started(session_id)
 
-        try:
+        def start(request: Mapping[str, Any]) -> tuple[_Attempt, SessionStatus]:
             with self._poller.waiting():
                 attempt, status = self._start(
                     identity, request, previous_token, remember, may_adopt
                 )
-                status = self.wait_until_ready(status)
+                return attempt, self.wait_until_ready(status)
+
+        tagged = with_create_tag(request) if self._arn("id") else request
+        try:
+            attempt, status = start(tagged)
+            try:
+                self._finish(status.session_id, attempt.request)
+            except ServiceError as exc:
+                # As it is tagged, a later command would take it for a leftover.
+                self._retry(lambda: self._athena.terminate_session(status.session_id))
+                self._warn(
+                    f"Session {status.session_id} is started again without tags, because its tag "
+                    f"{CREATE_TAG} cannot be changed. {exc}"
+                )
+                attempt, status = start(without_own_tags(request))
             if not status.engine_version or status.started_at is None:
                 status = self._retry(lambda: self._athena.get_session(status.session_id)).status
-            self._finish(status.session_id, attempt.request)
         except AthenaSessionError as exc:
             if started:
-                exc.outcome = self._give_up(started[-1], cleanup())
+                exc.outcome, ended = self._give_up(started[-1], cleanup())
+                exc.left_running = "" if ended else started[-1]
             elif _may_have_started(exc):
                 exc.outcome = SESSION_MAY_BE_RUNNING
             raise
@@ -228,11 +246,9 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         previous_token: str,
         on_started: Callable[[str], None],
-        may_adopt: Callable[[str], bool],
+        may_adopt: Callable[[str], bool] | None,
     ) -> tuple[_Attempt, SessionStatus]:
         """Find the first generation with a live session, starting one if there is none."""
-        if self._arn("id"):
-            request = with_create_tag(request)
         used_up = generation_of(previous_token, identity, request)
         generation = 0 if used_up is None else used_up + 1
         outcomes: Counter[_Outcome] = Counter()
@@ -256,7 +272,7 @@ class SessionLifecycle:
         request: Mapping[str, Any],
         generation: int,
         on_started: Callable[[str], None],
-        may_adopt: Callable[[str], bool],
+        may_adopt: Callable[[str], bool] | None,
     ) -> _Attempt:
         token = client_request_token(identity, request, generation)
         began = self._deadline.clock.monotonic()
@@ -264,15 +280,19 @@ class SessionLifecycle:
             started, token, request = self._start_session(identity, request, generation, token)
         except TokenReusedError:
             live = self._marked_like(request)
-            if live is None or not may_adopt(live.session_id):
+            if live is None or not (may_adopt is None or may_adopt(live.session_id)):
                 return _Attempt(_Outcome.USED_UP, token, request)
             on_started(live.session_id)
             return _Attempt(_Outcome.ALIVE, token, request, live.session_id, live)
-        if not may_adopt(started.session_id):
-            return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
-        on_started(started.session_id)
+        if may_adopt is None:
+            on_started(started.session_id)
         took = dt.timedelta(seconds=self._deadline.clock.monotonic() - began)
         status = self._status_of_new(started.session_id)
+        ours = status is None or _started_just_now(status, started, took)
+        if may_adopt is not None:
+            if not ours and not may_adopt(started.session_id):
+                return _Attempt(_Outcome.USED_UP, token, request, started.session_id)
+            on_started(started.session_id)
         if status is None:
             # If the service does know it after all, it must not run.
             with contextlib.suppress(SessionNotFoundError):
@@ -283,7 +303,6 @@ class SessionLifecycle:
         if status.state is SessionState.DEGRADED:
             # Unusable, and still paid for.
             self._retry(lambda: self._athena.terminate_session(started.session_id))
-        ours = _started_just_now(status, started, took)
         outcome = _Outcome.DEAD_START if ours else _Outcome.USED_UP
         return _Attempt(outcome, token, request, started.session_id, status)
 
@@ -343,16 +362,9 @@ class SessionLifecycle:
 
     def _finish(self, session_id: str, request: Mapping[str, Any]) -> None:
         """Tag the session as one whose create has finished: it is never cleaned up from now on."""
-        if {tag["Key"] for tag in request.get("Tags", [])}.isdisjoint({CREATE_TAG}):
-            return
-        arn = self._arn(session_id)
-        try:
-            self._retry(lambda: self._athena.tag_resource(str(arn), {CREATE_TAG: FINISHED}))
-        except ServiceError as exc:
-            self._warn(
-                f"Session {session_id} could not be tagged as started, so a later command may take "
-                f"it for the leftover of an interrupted one. {exc}"
-            )
+        if any(tag["Key"] == CREATE_TAG for tag in request.get("Tags", [])):
+            arn = str(self._arn(session_id))
+            self._retry(lambda: self._athena.tag_resource(arn, {CREATE_TAG: FINISHED}))
 
     # -- wait -----------------------------------------------------------------------------------
 
@@ -375,7 +387,7 @@ class SessionLifecycle:
             CancelledError: The command was cancelled.
         """
         began = self._deadline.clock.monotonic()
-        endpoint_by = Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+        endpoint_by: Deadline | None = None
         failure = ""
         while True:
             if status.phase is Phase.DEAD:
@@ -385,7 +397,9 @@ class SessionLifecycle:
             if obstacle is None:
                 return status
             given_up = self._deadline.passed()
-            if status.phase is Phase.READY and (given_up or endpoint_by.passed()):
+            if status.phase is Phase.READY:
+                endpoint_by = endpoint_by or Deadline.after(ENDPOINT_SECONDS, self._deadline.clock)
+            if endpoint_by and (given_up or endpoint_by.passed()):
                 self._warn(
                     f"Session {status.session_id} is {status.state}, but clients cannot connect to "
                     f"it yet: {obstacle}"
@@ -396,17 +410,19 @@ class SessionLifecycle:
             waited = self._deadline.clock.monotonic() - began
             self._progress(f"{status.state.value} for {waited:.0f}s")
             self._deadline.sleep(poll_interval(waited, shared=self._poller.shared))
-            try:
-                found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
-            except AthenaSessionError as exc:
-                if not is_transient(exc):
-                    raise
-                failure = str(exc)
-            else:
-                failure = ""
-                if found is not None:
-                    engine_version = found.engine_version or status.engine_version
-                    status = replace(found, engine_version=engine_version)
+            status, failure = self._polled(status, began)
+
+    def _polled(self, status: SessionStatus, began: float) -> tuple[SessionStatus, str]:
+        """Return the status now; the last one, and why, if it cannot be determined."""
+        try:
+            found = self._poller.status(status.session_id, since=began - LISTING_SECONDS)
+        except AthenaSessionError as exc:
+            if not is_transient(exc):
+                raise
+            return status, str(exc)
+        if found is None:
+            return status, ""
+        return replace(found, engine_version=found.engine_version or status.engine_version), ""
 
     def _with_engine(self, status: SessionStatus) -> SessionStatus:
         """Return the status with the session's engine, which decides what CREATED means."""
@@ -503,26 +519,31 @@ class SessionLifecycle:
             self._progress(f"{status.state.value} for {now - began:.0f}s")
             self._deadline.sleep(poll_interval(now - began, shared=self._poller.shared))
 
-    def _give_up(self, session_id: str, deadline: Deadline | None) -> str:
-        """Terminate the session of a create that failed, and return the outcome in a sentence."""
+    def _give_up(self, session_id: str, deadline: Deadline | None) -> tuple[str, bool]:
+        """Terminate the session of a create that failed.
+
+        Returns:
+            The outcome in a sentence, and whether the session has ended or is about to.
+        """
         if deadline is None:
-            return SESSION_MAY_BE_RUNNING
+            return SESSION_MAY_BE_RUNNING, False
         cleanup = SessionLifecycle(self._athena, self._work_group, self._pollers, deadline)
         try:
             cleanup.terminate(session_id)
         except WaitTimeoutError as exc:
             if exc.state == SessionState.TERMINATING:
-                return f"Session {session_id} is being terminated."
+                return f"Session {session_id} is being terminated.", True
             failure = str(exc)
         except AthenaSessionError as exc:
             failure = str(exc)
         else:
-            return f"Session {session_id} was terminated."
-        return (
+            return f"Session {session_id} was terminated.", True
+        text = (
             f"Session {session_id} could not be terminated: {failure} End it with `aws athena "
             f"terminate-session --session-id {session_id} --region {self._athena.region}`, or run "
             "`pulumi up` again, which adopts it."
         )
+        return text, False
 
     # -- adopt ----------------------------------------------------------------------------------
 
@@ -556,11 +577,28 @@ class SessionLifecycle:
                 "Remove adopt_session_id to start a new one."
             )
             raise AdoptionError(message)
+        self._take_from_leftovers(details)
         with self._poller.waiting():
             ready = self.wait_until_ready(details.status)
         if ready is details.status:
             return details
         return self._retry(lambda: self._athena.get_session(session_id))
+
+    def _take_from_leftovers(self, details: SessionDetails) -> None:
+        """Keep the stack whose interrupted create started a session from ending it."""
+        mark = parse_mark(details.status.description)
+        session_id = details.status.session_id
+        arn = self._arn(session_id)
+        if mark is None or not mark.identity or arn is None:
+            return
+        try:
+            if self._retry(lambda: self._athena.list_tags(arn)).get(CREATE_TAG) == STARTED:
+                self._retry(lambda: self._athena.tag_resource(arn, {CREATE_TAG: FINISHED}))
+        except AccessDeniedError as exc:
+            self._warn(
+                f"If session {session_id} was left over from an interrupted create, the next "
+                f"command of that stack ends it. {exc}"
+            )
 
     def _status(self, session_id: str, since: float) -> SessionStatus:
         return self._retry(lambda: self._poller.wait_for_status(session_id, since, self._deadline))

@@ -36,7 +36,7 @@ MAXIMUM_TAGS = 50
 
 _MARK = re.compile(
     r"\s?\[athena-session-provider"
-    r" (?P<identity>[0-9a-f]{32})/(?P<urn_hash>[0-9a-f]{16})/(?P<request_hash>[0-9a-f]{16})\]$"
+    r" (?P<identity>[0-9a-f]{32})/(?P<urn_hash>[0-9a-f]{16})/(?P<request_hash>[0-9a-f]{16})\]\Z"
 )
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _NOT_IN_TAGS = re.compile(r"[^\w\s+\-=.:/@]")

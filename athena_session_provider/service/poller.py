@@ -1,7 +1,8 @@
-"""The states of a work group's sessions, asked for once for all who want to know.
+"""The states of a work group's sessions, polled once on behalf of every waiting thread.
 
-One that waits alone asks for its session. Several share the pages of ListSessions, of which each
-tells a hundred sessions, so that the number of calls does not grow with the number of waiters.
+A single waiter calls GetSessionStatus for its session. Several waiters share the pages of
+ListSessions, which have a hundred sessions each, so that the number of calls does not grow with the
+number of waiters.
 """
 
 from __future__ import annotations
@@ -22,36 +23,36 @@ if TYPE_CHECKING:
     from athena_session_provider.service.waiting import Deadline
 
 CALL_SECONDS = 0.35
-"""The least time between two calls for those who wait: not three in a second, however many."""
+"""The shortest time between two calls for waiters: fewer than three a second in all."""
 
 LISTING_SECONDS = 0.4
-"""How old a listing may become before another is made for those who wait."""
+"""How old a listing may become before it is repeated for waiters."""
 
-WANTED_SECONDS = 2 * SHARED_INTERVAL_SECONDS
-"""How long a question counts as wanted that nobody has asked again: who waits looks more often."""
-
-
-@dataclass
-class _Question:
-    """What several may want to ask, by the clock: the states of single sessions, or a listing."""
-
-    wanted_at: float = float("-inf")
-    asked_at: float = float("-inf")
+ACTIVE_SECONDS = 2 * SHARED_INTERVAL_SECONDS
+"""How long a status request stays active after its last caller; waiters repeat it sooner."""
 
 
 @dataclass
-class _Listing(_Question):
+class _Request:
+    """A kind of call that waiters take turns with: single statuses, or one of the listings."""
+
+    requested_at: float = float("-inf")
+    called_at: float = float("-inf")
+
+
+@dataclass
+class _Listing(_Request):
     state: SessionState | None = None
-    """Of the sessions that are listed; None for all that are active."""
+    """The state of the listed sessions; None for all active ones."""
     sessions: dict[str, SessionStatus] = field(default_factory=dict)
     at: float = float("-inf")
 
 
 class StatusPoller:
-    """Tells the states of sessions of one work group; one for all threads of a process."""
+    """Polls the sessions of one work group for all threads of a process."""
 
     def __init__(self, athena: Athena, work_group: str, monotonic: Callable[[], float]) -> None:
-        """Watch a work group's sessions by this clock."""
+        """Poll a work group's sessions; ``monotonic`` returns the time in seconds."""
         self._athena = athena
         self._work_group = work_group
         self._monotonic = monotonic
@@ -59,7 +60,7 @@ class StatusPoller:
         self._recent_lock = threading.Lock()
         self._waiting = 0
         self._ever_waited = 0
-        self._single = _Question()
+        self._single = _Request()
         self._active = _Listing()
         self._terminated = _Listing(state=SessionState.TERMINATED)
         self._call_again_at = float("-inf")
@@ -68,7 +69,7 @@ class StatusPoller:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count as one who waits: as soon as there are two, they share."""
+        """Register a waiter; two or more waiters share one poll."""
         with self._lock:
             self._waiting += 1
             self._ever_waited += 1
@@ -80,16 +81,25 @@ class StatusPoller:
 
     @property
     def shared(self) -> bool:
-        """Whether several wait."""
+        """Whether there are two or more waiters."""
         return self._waiting > 1
 
     def status(
         self, session_id: str, since: float, *, terminated: bool = False
     ) -> SessionStatus | None:
-        """Give what is known of a session that there has been since ``since`` (by the clock).
+        """Return a session's status, if it is known or may be asked for now.
 
-        ``terminated`` tells where to look for it: among those that have ended, or the active ones.
-        None where nothing is known and nothing may be asked yet. Raises what the calls raise.
+        Args:
+            session_id: The session.
+            since: The oldest time of the status, in seconds by the poller's clock.
+            terminated: Whether to look for it in the listing of TERMINATED sessions, instead of
+                the active ones.
+
+        Returns:
+            The status; None if the call rate forbids a call now.
+
+        Raises:
+            AthenaSessionError: What the call raised.
         """
         listing = self._terminated if terminated else self._active
         with self._lock:
@@ -99,11 +109,11 @@ class StatusPoller:
             may_list = self._may_list and self.shared
             unlisted = listed is None and (known or not may_list)
             outdated = may_list and listing.at < max(since, now - LISTING_SECONDS)
-            alone = (unlisted or not self.shared) and self._may_ask(self._single, now)
-            if not alone and not (outdated and self._may_ask(listing, now)):
+            alone = (unlisted or not self.shared) and self._may_call(self._single, now)
+            if not alone and not (outdated and self._may_call(listing, now)):
                 return listed
             self._count(self._single if alone else listing, now)
-        # Without the lock: a call that hangs keeps nobody else from being interrupted.
+        # Without the lock, so that other waiters can be cancelled while a call hangs.
         if alone:
             return self._athena.get_session_status(session_id)
         self._list(listing, now)
@@ -147,27 +157,27 @@ class StatusPoller:
                 self._list(self._active, now)
             return self._active.sessions if self._active.at >= since and self._listed else None
 
-    def _may_ask(self, question: _Question, now: float) -> bool:
-        """Tell whether it is time for a call, and this question's turn among those wanted."""
-        question.wanted_at = now
+    def _may_call(self, request: _Request, now: float) -> bool:
+        """Return whether the rate allows a call, and it is this request's turn."""
+        request.requested_at = now
         return now >= self._call_again_at and not any(
-            other.asked_at < question.asked_at and now - other.wanted_at < WANTED_SECONDS
+            other.called_at < request.called_at and now - other.requested_at < ACTIVE_SECONDS
             for other in (self._single, self._active, self._terminated)
         )
 
-    def _count(self, question: _Question, now: float) -> None:
-        question.asked_at = now
+    def _count(self, request: _Request, now: float) -> None:
+        request.called_at = now
         self._call_again_at = now + CALL_SECONDS
 
     def _list(self, listing: _Listing, now: float) -> None:
-        # Those that have ended may be thousands; ours are among the newest, which come first.
+        # There may be thousands of ended sessions; the waiters' are among the newest, listed first.
         at_most = self._ever_waited if listing.state else None
         may_list = listed = True
         try:
             sessions = self._athena.list_sessions(self._work_group, listing.state, at_most)
         except AthenaSessionError as exc:
-            # Each session is asked for instead, which is slower: from now on where the role lacks
-            # athena:ListSessions, say, or until the next listing where this one merely failed.
+            # Each session is polled instead, which is slower: from now on if the service refused,
+            # for want of athena:ListSessions for example; else until the next listing.
             sessions = []
             listed = False
             may_list = is_transient(exc) or not isinstance(exc, ServiceError)
@@ -186,15 +196,15 @@ class PollerPool:
     """The pollers of a process: one for each client and work group."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Watch by this clock."""
+        """Make pollers that use this clock."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._watches: dict[tuple[Athena, str], StatusPoller] = {}
+        self._pollers: dict[tuple[Athena, str], StatusPoller] = {}
 
     def of(self, athena: Athena, work_group: str) -> StatusPoller:
-        """Give the watch that everybody shares."""
+        """Return the shared poller of a work group."""
         key = (athena, work_group)
         with self._lock:
-            if key not in self._watches:
-                self._watches[key] = StatusPoller(athena, work_group, self._monotonic)
-            return self._watches[key]
+            if key not in self._pollers:
+                self._pollers[key] = StatusPoller(athena, work_group, self._monotonic)
+            return self._pollers[key]

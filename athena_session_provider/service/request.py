@@ -1,8 +1,8 @@
-"""From a resource's arguments to a StartSession request, checked against botocore's model.
+"""Validate a resource's arguments, and convert them to a StartSession request.
 
-The model is the only source of names, types, ranges, lengths and patterns: nothing of it is typed
-in again here. Arguments are in snake_case; the service's own CamelCase is accepted too, and the
-keys of maps (``spark_properties``, ``additional_configs``) are never touched.
+All names, types, ranges, lengths and patterns come from botocore's model of the API; none is
+repeated here. Arguments are in snake_case; the CamelCase of the API is accepted too. The keys of
+maps (``spark_properties``, ``additional_configs``) are not changed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOT_AN_ARGUMENT = frozenset({"ClientRequestToken"})
-"""Members of StartSession that nobody but this package sets."""
+"""Members of StartSession that a user cannot set."""
 
 MAXIMUM_KEYS_NAMED = 10
-"""How many allowed names an error message lists at the most."""
+"""The maximum number of allowed names in an error message."""
 
 Shape = Any
 """A shape of botocore's model; which attributes it has depends on its ``type_name``."""
 
-# DescriptionString and ParametersMapValue have no pattern in the model, and a control character
-# in them is an accident that the service's own error does not explain.
+# DescriptionString and ParametersMapValue have no pattern in the model. A control character in them
+# is a mistake that the error of the service does not explain.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # The model's patterns are Java's, where a character above U+FFFF is written as a pair.
@@ -36,7 +36,7 @@ _PYTHON_ASTRAL_RANGE = r"\U00010000-\U0010FFFF"
 
 @dataclass(frozen=True)
 class Failure:
-    """One argument that cannot be sent, and why."""
+    """An invalid argument, and the reason."""
 
     path: str
     """Such as ``engine_configuration.max_concurrent_dpus``."""
@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Checked:
-    """Arguments after a check: normalized, with all failures."""
+    """The result of a check: normalized arguments, and all failures."""
 
     arguments: dict[str, Any]
     failures: list[Failure] = field(default_factory=list)
@@ -55,8 +55,8 @@ _model_lock = threading.Lock()
 
 
 def service_model() -> Any:
-    """Botocore's model of Athena; loaded at first use, since botocore is slow to import."""
-    # The cache alone would let every thread that comes first load it, all at the same time.
+    """Return botocore's model of Athena. It is loaded at first use: botocore imports slowly."""
+    # Without the lock, several threads would load the model at the same time.
     with _model_lock:
         return _loaded_service_model()
 
@@ -70,16 +70,18 @@ def _loaded_service_model() -> Any:
 
 
 def start_session_members() -> dict[str, Shape]:
-    """The arguments that StartSession takes, by their name in snake_case."""
+    """Return the shapes of StartSession's arguments, by their name in snake_case."""
     shape = service_model().shape_for("StartSessionRequest")
     return {name: member for name, (_, member) in _members(shape).items()}
 
 
 def check_arguments(arguments: Mapping[str, Any], *, unknown: object = None) -> Checked:
-    """Check and normalize the arguments of StartSession; never raises.
+    """Validate and normalize the arguments of StartSession. Never raises.
 
-    Members whose value is None are left out. ``unknown`` is the placeholder of a value that is
-    not known yet (Pulumi's previews): it is left alone wherever it stands. ``tags`` is a map.
+    Args:
+        arguments: The arguments, in snake_case or CamelCase. None means absent. ``tags`` is a map.
+        unknown: The placeholder of a value that is not known yet (in Pulumi's previews). It is
+            accepted, and kept, for any value.
     """
     failures: list[Failure] = []
     checker = _Checker(unknown, failures)
@@ -94,7 +96,7 @@ def check_arguments(arguments: Mapping[str, Any], *, unknown: object = None) -> 
 
 
 def to_request(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the StartSession request of checked arguments, without its ClientRequestToken."""
+    """Return the StartSession request of checked arguments, without a ClientRequestToken."""
     shape = service_model().shape_for("StartSessionRequest")
     rest = {key: value for key, value in arguments.items() if key != "tags"}
     request: dict[str, Any] = _rename(shape, rest, to_model=True)
@@ -104,12 +106,12 @@ def to_request(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Give a map of tags as the API's TagList, in a stable order."""
+    """Return a map of tags as a ``TagList`` of the API, sorted by key."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
 
 
 def from_response(shape_name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a structure of a response in snake_case, as it would be written as an argument."""
+    """Return a structure of a response with the names of arguments, in snake_case."""
     renamed: dict[str, Any] = _rename(service_model().shape_for(shape_name), value, to_model=False)
     return renamed
 
@@ -145,7 +147,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class _Checker:
-    """One walk over the model's shapes and the value together."""
+    """Validates a value against a shape of the model, recursively."""
 
     unknown: object
     failures: list[Failure]
@@ -171,7 +173,7 @@ class _Checker:
 
     def structure(self, shape: Shape, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            self.fail(path, f"has to be a map of {_listed(_members(shape))}, not {_kind(value)}")
+            self.fail(path, f"must be a map of {_listed(_members(shape))}, not {_kind(value)}")
             return {}
         members = _members(shape)
         names = {model_name: name for name, (model_name, _) in members.items()}
@@ -193,7 +195,7 @@ class _Checker:
 
     def list(self, shape: Shape, value: Any, path: str) -> list[Any]:
         if not isinstance(value, (list, tuple)):
-            self.fail(path, f"has to be a list, not {_kind(value)}")
+            self.fail(path, f"must be a list, not {_kind(value)}")
             return []
         return [
             self.value(shape.member, item, f"{path}[{index}]") for index, item in enumerate(value)
@@ -201,7 +203,7 @@ class _Checker:
 
     def map(self, shape: Shape, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            self.fail(path, f"has to be a map, not {_kind(value)}")
+            self.fail(path, f"must be a map, not {_kind(value)}")
             return {}
         checked = {}
         for key, item in value.items():
@@ -217,7 +219,7 @@ class _Checker:
         if self.is_unknown(value):
             return value  # type: ignore[no-any-return]
         if not isinstance(value, Mapping):
-            self.fail(path, f"has to be a map of text to text, not {_kind(value)}")
+            self.fail(path, f"must be a map of text to text, not {_kind(value)}")
             return {}
         tag = service_model().shape_for("Tag")
         checked = {}
@@ -228,7 +230,7 @@ class _Checker:
                 continue
             self.string(tag.members["Key"], key, item_path, what="the key ")
             if isinstance(key, str) and key.lower().startswith("aws:"):
-                self.fail(item_path, "starts with aws:, which AWS keeps for itself")
+                self.fail(item_path, "starts with aws:, which is reserved for AWS")
             checked[key] = self.value(
                 tag.members["Value"], "" if item is None else _as_text(item), item_path
             )
@@ -237,28 +239,28 @@ class _Checker:
     def integer(self, shape: Shape, value: Any, path: str) -> Any:
         low, high = shape.metadata.get("min"), shape.metadata.get("max")
         wanted = f"a whole number from {low} to {high}" if low != high else f"{low}"
-        # Pulumi has one kind of number: 4 arrives as 4.0.
+        # Pulumi sends every number as a float: 4 arrives as 4.0.
         if isinstance(value, float) and math.isfinite(value) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(path, f"has to be {wanted}, not {_kind(value)}")
+            self.fail(path, f"must be {wanted}, not {_kind(value)}")
         elif not low <= value <= high:
-            self.fail(path, f"is {value}, and has to be {wanted}")
+            self.fail(path, f"is {value}, and must be {wanted}")
         return value
 
     def boolean(self, _shape: Shape, value: Any, path: str) -> Any:
         if not isinstance(value, bool):
-            self.fail(path, f"has to be true or false, not {_kind(value)}")
+            self.fail(path, f"must be true or false, not {_kind(value)}")
         return value
 
     def string(self, shape: Shape, value: Any, path: str, *, what: str = "") -> Any:
         if not isinstance(value, str):
-            self.fail(path, f"{what}has to be text, not {_kind(value)}")
+            self.fail(path, f"{what}must be text, not {_kind(value)}")
             return value
         low, high = shape.metadata.get("min", 0), shape.metadata.get("max", math.inf)
         pattern = shape.metadata.get("pattern")
         if _SURROGATE.search(value):
-            self.fail(path, f"{what}has half of a surrogate pair, which is no character")
+            self.fail(path, f"{what}contains an unpaired surrogate")
         elif not low <= len(value) <= high:
             at_most = f"from {low} to {high}" if low else f"at most {high}"
             self.fail(path, f"{what}has {len(value)} characters, and may have {at_most}")
@@ -267,11 +269,11 @@ class _Checker:
         elif not pattern and (found := _CONTROL.search(value)):
             self.fail(path, f"{what}has the control character U+{ord(found.group()):04X}")
         elif shape.metadata.get("enum") and value not in shape.metadata["enum"]:
-            self.fail(path, f"{what}has to be one of {_listed(shape.metadata['enum'])}")
+            self.fail(path, f"{what}must be one of {_listed(shape.metadata['enum'])}")
         return value
 
     def notebook(self, arguments: Mapping[str, Any]) -> None:
-        # Documented for NotebookVersion; the service's own refusal names neither argument.
+        # Documented for NotebookVersion. The error of the service names neither argument.
         engine = arguments.get("engine_configuration")
         configs = engine.get("additional_configs") if isinstance(engine, Mapping) else None
         if (
@@ -291,7 +293,7 @@ def _quoted(key: object) -> str:
 
 
 def _as_text(value: Any) -> Any:
-    """Give the text that Spark's own configuration has for a plain value; others are left."""
+    """Return a number or boolean as Spark's configuration writes it; other values unchanged."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and math.isfinite(value):

@@ -1,7 +1,7 @@
 """Spark Connect: work in a session of the engine `Apache Spark version 3.5` from anywhere.
 
-Sessions of that engine take no calculations. They are Spark Connect servers, and GetSessionEndpoint
-gives the address and a token that expires after about 30 minutes. The token is a secret: it is in
+Sessions of that engine do not run calculations: they are Spark Connect servers. GetSessionEndpoint
+returns the address and a token that expires after about 30 minutes. The token is a secret: it is in
 no state, output, log, error or repr.
 
 The form of the URL, and renewing the token 5 minutes early, are those of Amazon's own client

@@ -89,7 +89,7 @@ def _comparable(value: Any) -> Any:
         message = f"has the number {value}, which does not equal itself"
         raise ValueError(message)
     if isinstance(value, str) and _SURROGATE.search(value):
-        message = "has half of a surrogate pair, which is not a character"
+        message = "contains an unpaired surrogate"
         raise ValueError(message)
     if value is None or isinstance(value, (bool, int, float, str)):
         return integral(value)

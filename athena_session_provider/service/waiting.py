@@ -1,4 +1,4 @@
-"""Time: deadlines, calls worth repeating, and how often to ask for a state."""
+"""Deadlines, retries and polling intervals."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
-"""How long create and delete wait where the resource's custom_timeouts do not say."""
+"""How long create and delete wait if the resource has no custom_timeouts."""
 
 UNANSWERED_SECONDS = 60.0
-"""How long a call is repeated that fails or is not answered. Capacity is waited for longer."""
+"""How long a call that fails or gets no answer is retried. Capacity is waited for longer."""
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
-"""The bounds of the pause between two tries of a call; the pause doubles in between."""
+"""The shortest and the longest pause between two tries of a call; it doubles in between."""
 
 DENSE_SECONDS = 30.0
 DENSE_INTERVAL_SECONDS = 0.72
-"""Most sessions start within 30 seconds: so long, a state is asked for this often."""
+"""The polling interval of the first 30 seconds, in which most sessions start."""
 
 SHARED_INTERVAL_SECONDS = 0.15
-"""The same where several wait and share the answers, so that looking costs no call."""
+"""The same for waiters that share the answers, so that most looks cost no call."""
 
 SPARSE_FACTOR = 0.03
 SPARSE_INTERVAL_SECONDS = 5.0
-"""Later the interval grows to this share of the time waited, up to five seconds."""
+"""After that, the interval is this share of the time waited, up to five seconds."""
 
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|m(?!s)|s|ms))")
@@ -57,7 +57,7 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raises CancelledError as soon as the work is to be given up."""
+        """Wait; raises CancelledError as soon as the operation is cancelled."""
         ...
 
 
@@ -79,7 +79,7 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment of a clock, and how many seconds there were until it."""
+    """A time of a clock, and the seconds that were allowed for reaching it."""
 
     clock: Clock
     at: float
@@ -87,15 +87,15 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, clock: Clock) -> Deadline:
-        """Give the deadline that is so many seconds from now."""
+        """Return the deadline that is so many seconds from now."""
         return cls(clock, clock.monotonic() + seconds, seconds)
 
     def remaining(self) -> float:
-        """Seconds left; negative once it has passed."""
+        """Return the seconds left; negative once it has passed."""
         return self.at - self.clock.monotonic()
 
     def passed(self) -> bool:
-        """Whether no time is left."""
+        """Return whether no time is left."""
         return self.remaining() <= 0
 
     def sleep(self, seconds: float) -> None:
@@ -104,7 +104,7 @@ class Deadline:
 
 
 def is_transient(error: AthenaSessionError) -> bool:
-    """Tell whether the same call may succeed a little later."""
+    """Return whether the same call may succeed later."""
     return isinstance(error, (CapacityError, InternalServiceError)) or (
         isinstance(error, EndpointUnreachableError) and error.may_have_acted
     )
@@ -117,9 +117,20 @@ def retry(
 ) -> T:
     """Make a call that is safe to repeat, until it is answered.
 
-    Throttling, quotas and missing capacity are waited out until the deadline; a call that fails
-    or is not answered for UNANSWERED_SECONDS, since its cause may be ours. botocore has already
-    sent each try a few times. Raises the last error, or CancelledError.
+    Throttling, quotas and missing capacity are retried until the deadline; failures and missing
+    answers for UNANSWERED_SECONDS, because this side may be the cause. botocore has already sent
+    each try a few times.
+
+    Args:
+        call: The call.
+        deadline: When to stop; its clock does the waiting.
+        on_wait: Receives each error that is retried.
+
+    Returns:
+        What the call returned.
+
+    Raises:
+        AthenaSessionError: The last error, or CancelledError.
     """
     unanswered_until = deadline.clock.monotonic() + UNANSWERED_SECONDS
     pause = FIRST_PAUSE_SECONDS
@@ -140,7 +151,7 @@ def retry(
 
 
 def poll_interval(waited_seconds: float, *, shared: bool = False) -> float:
-    """Give the seconds until a state is looked at again, after having waited so long."""
+    """Return the seconds until the next poll, after having waited so long."""
     dense = SHARED_INTERVAL_SECONDS if shared else DENSE_INTERVAL_SECONDS
     if waited_seconds < DENSE_SECONDS:
         return dense
@@ -156,6 +167,6 @@ def timeout_seconds(text: Any, default: float) -> float:
         return default
     parts = _DURATION.findall(str(text))
     if "".join(number + unit for number, unit in parts) != str(text).replace(" ", ""):
-        message = f'"{text}" is no duration; write it as in "90s", "10m" or "1h30m"'
+        message = f'invalid duration "{text}"; write it as in "90s", "10m" or "1h30m"'
         raise ValueError(message)
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

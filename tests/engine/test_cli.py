@@ -64,14 +64,13 @@ def test_a_preview_environment_comes_and_goes(command: Command, emulator: Emulat
     assert not any(SECRET in text for text in texts)
 
     emulator.advance(3600)
-    listed = command("preview-env", "list", "--json", "--dpu-hour-price", "0.5").json()
+    listed = command("preview-env", "list", "--json").json()
     assert [(item["name"], item["owner"], item["commit"]) for item in listed] == [
         ("pr-1", "ada", "c0ffee2")
     ]
     # One DPU by the emulator's books; the session ended after its 20 idle minutes.
     assert listed[0]["sessions"][0]["state"] == "TERMINATED"
     assert listed[0]["dpu_hours"] == pytest.approx(1 / 3, abs=0.05)
-    assert listed[0]["price"] == pytest.approx(0.5 * listed[0]["dpu_hours"], abs=1e-3)
     table = command("preview-env", "list", NO_COLOR="1").stdout
     assert live_ids(emulator) == []
     assert raised["sessions"][0]["session_id"] in table
@@ -99,7 +98,7 @@ def test_other_stacks_are_left_alone(command: Command, emulator: Emulator) -> No
     """What `up` did not make is neither updated nor taken down, be it empty or in use."""
     for action in ("up", "down"):
         refused = command("preview-env", action, "dev", exit_code=6)
-        assert "was not made by `preview-env up`" in refused.stderr
+        assert "was not created by `preview-env up`" in refused.stderr
     command.stack.up()
     command("preview-env", "down", "dev", exit_code=6)
     assert len(live_ids(emulator)) == 1
@@ -159,44 +158,95 @@ def test_down_ends_what_a_killed_run_has_started(slow_command: Command, slow: Em
     assert slow_command("preview-env", "list", "--json").json() == []
 
 
-def test_orphans_are_the_sessions_that_no_stack_names(command: Command, emulator: Emulator) -> None:
-    """Ours without a stack are found and ended; named ones and those of others are not touched."""
-    program = """
+TWO_SESSIONS = """
 import pulumi
 from athena_session_provider import Session
 
-engine = {"max_concurrent_dpus": 20}
+engine = {"max_concurrent_dpus": 2}
 Session("plain", work_group="spark", engine_configuration=engine)
-Session("described", work_group="spark", engine_configuration=engine, description="nightly job")
+Session(
+    "nightly, eu", work_group="spark", engine_configuration=engine, description="nightly job"
+)
 """
-    command.stack.write(program)
+
+
+def test_orphans_are_the_sessions_that_no_stack_names(command: Command, emulator: Emulator) -> None:
+    """Those of a known stack are found and ended; named ones and those of others are not."""
+    command.stack.write(TWO_SESSIONS)
     command("preview-env", "up", "pr-1", "--from-stack", "dev")
     named = live_ids(emulator)
     command("preview-env", "up", "pr-2", "--from-stack", "dev")
     orphaned = sorted(set(live_ids(emulator)) - set(named))
-    # The stack is gone without its sessions: what a lost state looks like.
-    command.stack.succeed("stack", "rm", "pr-2", "--yes", "--force")
+    # What `pulumi state delete` by mistake leaves.
+    kind = "urn:pulumi:pr-2::test::pulumi-python:dynamic/athena:Session"
+    for name in ("plain", "nightly, eu"):
+        command.stack.succeed("state", "delete", f"{kind}::{name}", "--stack", "pr-2", "--yes")
     others = start_by_hand(emulator, "spark")
 
     orphans = ("orphans", "--work-group", "spark", "--from-stack", "dev")
     found = command(*orphans, "--json", exit_code=10).json()
     assert sorted(orphan["session_id"] for orphan in found) == orphaned
+    assert all(orphan["known_stack"] for orphan in found)
+    assert {orphan["urn"] for orphan in found} == {f"{kind}::plain", f"{kind}::nightly_ eu"}
     command(*orphans, "--older-than", "2h", "--terminate")
     assert set(orphaned) <= set(live_ids(emulator)), "too young to be ended"
     ended = command(*orphans, "--terminate").stdout
     assert all(session_id in ended for session_id in orphaned)
     assert sorted(live_ids(emulator)) == sorted([*named, others])
-    command(*orphans)
+    assert "No orphans" in command(*orphans).stdout
+
+
+def elsewhere(command: Command, emulator: Emulator) -> dict[str, str]:
+    """The environment of a machine that is logged in to another backend."""
+    backend = command.stack.folder / "other"
+    backend.mkdir(exist_ok=True)
+    return {
+        "PULUMI_BACKEND_URL": backend.as_uri(),
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_REGION": "eu-west-1",
+    }
+
+
+def test_sessions_of_unknown_stacks_are_listed_apart(command: Command, emulator: Emulator) -> None:
+    """A stack of the same name in another backend keeps its session, unless the user insists."""
+    command("preview-env", "up", "pr-1", "--from-stack", "dev")
+    (session_id,) = live_ids(emulator)
+    orphans = ("orphans", "--work-group", "spark")
+    other = elsewhere(command, emulator)
+
+    ran = command(*orphans, "--terminate", "--json", **other)
+    assert [(item["session_id"], item["known_stack"]) for item in ran.json()] == [
+        (session_id, False)
+    ]
+    assert "Sessions of unknown stacks" in command(*orphans, **other).stdout
+    assert live_ids(emulator) == [session_id]
+    # With both backends, a state names it.
+    backends = ("--backend", other["PULUMI_BACKEND_URL"], "--backend", command.backend)
+    assert command(*orphans, *backends, "--unknown-stacks", "--json", **other).json() == []
+
+    # The stack is removed without its session: nothing tells it from one in another backend.
+    command.stack.succeed("stack", "rm", "pr-1", "--yes", "--force")
+    command(*orphans, "--terminate", **other)
+    assert live_ids(emulator) == [session_id]
+    command(*orphans, "--unknown-stacks", exit_code=10, **other)
+    command(*orphans, "--unknown-stacks", "--terminate", **other)
+    assert live_ids(emulator) == []
 
 
 def test_a_session_that_is_being_started_is_no_orphan(
     slow_command: Command, slow: Emulator
 ) -> None:
-    """The state does not name it yet, and it is left alone."""
+    """No state names it yet; it is left alone, also by who does not see its stack."""
+    slow_command.stack.write(TWO_SESSIONS)
     running = slow_command.start("preview-env", "up", "pr-1", "--from-stack", "dev")
-    wait_until(lambda: live_ids(slow))
-    slow_command("orphans", "-w", "spark", "--from-stack", "dev", "--terminate")
-    assert len(live_ids(slow)) == 1
+    wait_until(lambda: len(live_ids(slow)) == 2)
+    started = live_ids(slow)
+    flags = ("--terminate", "--unknown-stacks")
+    slow_command("orphans", "-w", "spark", "--from-stack", "dev", *flags)
+    slow_command("orphans", "-w", "spark", *flags, **elsewhere(slow_command, slow))
+    assert live_ids(slow) == started
     kill_all_of(running)
 
 

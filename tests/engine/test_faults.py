@@ -15,6 +15,7 @@ from cell_stack import CELLS_PROGRAM, PARALLEL, TOGETHER, CellStack, declare, re
 from fault_matrix import LASTING, fault_cells
 
 from athena_session_provider.emulator import Emulator
+from athena_session_provider.service.ownership import CREATE_TAG, FINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ def test_faults_while_updating(cells: CellStack, emulator: Emulator) -> None:
     for cell in wanted:
         (session,) = cells.of(cell)
         (record,) = cells.records(session)
-        assert record.tags == session.tags
+        assert record.tags == {**session.tags, CREATE_TAG: FINISHED}
         succeeded = changed[session.name] == session.tags
         rows.append(repaired(cells, cell, "succeeded" if succeeded else "failed", 1, 1))
         assert rows[-1].starts == 1
@@ -224,5 +225,6 @@ def test_faults_while_deleting(cells: CellStack, emulator: Emulator) -> None:
 
 def test_the_page_has_every_cell() -> None:
     """The page in docs has exactly the cells of the matrix, each once."""
-    cells = fault_matrix.cells_of_page(fault_matrix.PAGE.read_text())
-    assert cells == fault_matrix.all_cells()
+    text = fault_matrix.PAGE.read_text()
+    assert fault_matrix.cells_of_page(text) == fault_matrix.all_cells()
+    assert fault_matrix.next_cells_of_page(text) == fault_matrix.next_cells()

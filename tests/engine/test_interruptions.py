@@ -15,6 +15,7 @@ import fault_matrix
 import pytest
 from cell_stack import CELLS_PROGRAM, PARALLEL, CellSession, CellStack, declare, repaired
 from fault_matrix import INTERRUPTIONS, Row, interruption_cells
+from leftover_stack import processes_of
 from pulumi_stack import PulumiStack, Result, wait_until
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def interrupt(cells: CellStack, how: str, process: subprocess.Popen[str]) -> Res
     """Interrupt a command that runs, in one of the ways of INTERRUPTIONS; wait for its end."""
     send: Callable[[int, int], None] = os.killpg if "terminal" in how else os.kill
     if how == "kill -9 of the provider":
-        for provider in provider_processes(process.pid):
+        for provider in processes_of(process.pid, "pulumi.dynamic"):
             os.kill(provider, signal.SIGKILL)
     elif how == "kill -9 of the engine":
         process.kill()
@@ -54,19 +55,6 @@ def interrupt(cells: CellStack, how: str, process: subprocess.Popen[str]) -> Res
     if how == "kill -9 of the engine":
         cells.stack.unlock()
     return result
-
-
-def provider_processes(session: int) -> list[int]:
-    """Find the hosts of dynamic providers among the processes that a command started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError, IndexError):
-            command = (folder / "cmdline").read_bytes().decode().split("\0")
-            # The fourth field after the name is the session id, which the command leads.
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-            if int(fields[3]) == session and "pulumi.dynamic" in command:
-                found.append(int(folder.name))
-    return found
 
 
 def clear_way(emulator: Emulator) -> None:
@@ -241,7 +229,7 @@ def test_destroy_after_the_engine_was_killed_leaves_nothing(
     emulator.update_settings(start_seconds=60.0)
     command = stack.start("up", "--yes", "--skip-preview")
     wait_until(lambda: len(emulator.calls("GetSessionStatus")) > 1)
-    providers = provider_processes(command.pid)
+    providers = processes_of(command.pid, "pulumi.dynamic")
     assert providers
     killed_at = emulator.now()
     command.kill()
@@ -256,24 +244,24 @@ def test_destroy_after_the_engine_was_killed_leaves_nothing(
     assert emulator.live_sessions() == []
 
 
-def test_destroy_after_the_provider_was_killed_leaves_a_marked_session(
+def test_destroy_after_the_provider_was_killed_leaves_nothing(
     stack: PulumiStack, emulator: Emulator
 ) -> None:
-    """Nobody is left who knows of it: it carries the mark, an up takes it up, or it idles out."""
+    """No state names the session: the stack's identity finds it by its mark, and ends it."""
     emulator.update_settings(start_seconds=20.0)
     command = stack.start("up", "--yes", "--skip-preview")
     wait_until(lambda: len(emulator.calls("GetSessionStatus")) > 1)
-    for provider in provider_processes(command.pid):
+    for provider in processes_of(command.pid, "pulumi.dynamic"):
         os.kill(provider, signal.SIGKILL)
     stack.finish(command)
-    assert "pending_operations" not in stack.state() or not stack.state()["pending_operations"]
-    stack.destroy()
+    assert not stack.state().get("pending_operations")
     (left,) = emulator.live_sessions()
-    assert left.description == (
-        "Started by Pulumi for urn:pulumi:dev::test::pulumi-python:dynamic/athena:Session::session"
+    (identity,) = stack.identities()
+    urn = "urn:pulumi:dev::test::pulumi-python:dynamic/athena:Session::session"
+    assert left.description is not None
+    assert left.description.startswith(
+        f"Started by Pulumi for {urn} [athena-session-provider {identity}/"
     )
-    emulator.advance(20)
-    stack.up()
-    assert stack.session_ids() == [left.session_id]
-    stack.destroy()
+    output = stack.destroy().output
+    assert f"Session {left.session_id} was left over from an interrupted create of {urn}" in output
     assert emulator.live_sessions() == []

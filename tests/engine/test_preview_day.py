@@ -18,10 +18,10 @@ from athena_sessions import Command, kill_all_of, live_ids
 from pulumi_stack import PulumiStack, wait_until
 from rich.console import Console
 
-from athena_session_provider.cli import previews
+from athena_session_provider.cli import preview, previews
 from athena_session_provider.cli.command import Interrupts, Pulumi
 from athena_session_provider.cli.progress import Reporter
-from athena_session_provider.cli.project import throw_away_project
+from athena_session_provider.cli.project import temporary_project
 from athena_session_provider.cli.sessions import named_sessions
 from athena_session_provider.cli.stacks import Stack
 
@@ -70,7 +70,7 @@ class Service:
     def up(self, number: int, ttl_hours: float = 24, dpus: int = 20) -> str:
         """Run the job of an opened pull request, or of a push; give its session."""
         idle = HASTY if number in HASTY_ONES else PATIENT
-        wanted = previews.Up(
+        options = preview.Up(
             name=f"pr-{number}",
             base="dev",
             ttl=timedelta(hours=ttl_hours),
@@ -78,13 +78,13 @@ class Service:
             lock_patience=timedelta(minutes=2),
             break_lock_older_than=timedelta(minutes=0) if number in KILLED else None,
         )
-        (session,) = previews.up(self.workspace, wanted, self.reporter, self.now).sessions
+        (session,) = previews.up(self.workspace, options, self.reporter, self.now).sessions
         return session.session_id
 
-    def down(self, number: int) -> previews.DownResult:
+    def down(self, number: int) -> preview.DownResult:
         """Run the job of a closed pull request."""
-        how = previews.Down(break_lock_older_than=timedelta(0) if number in KILLED else None)
-        return previews.down(self.workspace, f"pr-{number}", how, self.reporter)
+        options = preview.Down(break_lock_older_than=timedelta(0) if number in KILLED else None)
+        return previews.down(self.workspace, f"pr-{number}", options, self.reporter)
 
     def sweep(self, open_numbers: Iterable[int]) -> list[str]:
         """Run the nightly job; give the names that it took down."""
@@ -93,7 +93,7 @@ class Service:
             self.reporter,
             open_names=[f"pr-{number}" for number in open_numbers],
             dry_run=False,
-            how=previews.Down(),
+            options=preview.Down(),
             now=self.now(),
         )
         assert not [item.error for item in swept if item.error]
@@ -118,13 +118,13 @@ class Service:
     def named(self) -> dict[str, list[str]]:
         """The sessions that the stacks name."""
         return {
-            preview.name: [
+            item.name: [
                 session.session_id
                 for session in named_sessions(
-                    Stack(preview.name, self.workspace, self.reporter).deployment()
+                    Stack(item.name, self.workspace, self.reporter).deployment()
                 )
             ]
-            for preview in previews.previews(self.workspace, self.reporter)
+            for item in previews.previews(self.workspace, self.reporter)
         }
 
 
@@ -148,7 +148,7 @@ def service(
     for name, value in stack.env().items():
         monkeypatch.setenv(name, value)
     with ExitStack() as exit_stack:
-        project = throw_away_project(stack.program_folder, Pulumi(Interrupts()))
+        project = temporary_project(stack.program_folder, Pulumi(Interrupts()))
         yield Service(exit_stack.enter_context(project), stack, emulator)
 
 

@@ -86,8 +86,8 @@ def test_hostile_values_are_refused_by_property(stack: PulumiStack, emulator: Em
         "has to match [a-zA-Z0-9._-]{1,128}",
         "property triggers value",
         "is nested more than 32 deep",
-        "has to be a whole number from 1 to 480",
-        "has to be a whole number from 2 to 5000",
+        "must be a whole number from 1 to 480",
+        "must be a whole number from 2 to 5000",
     ):
         assert text in output
     assert "Traceback" not in output

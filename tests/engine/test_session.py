@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
+FINISHED = {"athena-session-provider:create": "finished"}
+"""The tag of a session whose create has finished."""
+
 WRITES = ("StartSession", "TerminateSession", "TagResource", "UntagResource")
 
 PROGRAM_WITH = """
@@ -61,7 +64,7 @@ def test_up_without_a_change_writes_nothing(stack: PulumiStack, emulator: Emulat
     stack.up()
     emulator.clear_calls()
     result = stack.succeed("up", "--yes", "--expect-no-changes")
-    assert "2 unchanged" in result.output
+    assert "3 unchanged" in result.output
     assert emulator.calls(*WRITES) == []
 
 
@@ -78,9 +81,9 @@ Session("session", work_group="bad!", engine_configuration={"max_concurrent_dpus
     output = stack.fail("preview").output
     assert "property work_group value {bad!} has a problem: has to match" in output
     assert "engine_configuration.max_concurrent_dpus" in output
-    assert "is 1, and has to be a whole number from 2 to 5000" in output
+    assert "is 1, and must be a whole number from 2 to 5000" in output
     assert "engine_configuration.dpus" in output
-    assert "is 481, and has to be a whole number from 1 to 480" in output
+    assert "is 481, and must be a whole number from 1 to 480" in output
     assert "has 1025 characters, and may have from 1 to 1024" in output
     assert "Traceback" not in output
     assert emulator.calls("StartSession") == []
@@ -93,7 +96,7 @@ def test_preview_leaves_alone_what_is_not_known_yet(stack: PulumiStack, emulator
         + "Session('b', work_group='spark', description=session.session_id,\n"
         + "        tags={'of': session.session_id}, triggers={'of': session.session_id})\n"
     )
-    assert "3 to create" in stack.succeed("preview").output
+    assert "4 to create" in stack.succeed("preview").output
     stack.up()
     assert len(live_ids(emulator)) == 2
     stack.write(stack.program().replace("20", "40"))
@@ -126,13 +129,13 @@ def test_changed_tags_are_changed_in_place(stack: PulumiStack, emulator: Emulato
     stack.write(program.replace("TAGS", '{"team": "a", "stage": "dev"}'))
     stack.up()
     (session,) = emulator.live_sessions()
-    assert session.tags == {"owner": "data", "team": "a", "stage": "dev"}
+    assert session.tags == {"owner": "data", "team": "a", "stage": "dev", **FINISHED}
     emulator.clear_calls()
     stack.write(program.replace("TAGS", '{"team": "b"}'))
     assert "1 updated" in stack.up().output
     (same,) = emulator.live_sessions()
     assert same.session_id == session.session_id
-    assert same.tags == {"owner": "data", "team": "b"}
+    assert same.tags == {"owner": "data", "team": "b", **FINISHED}
     assert stack.sessions()[0]["outputs"]["session_id"] == session.session_id
     assert emulator.calls("StartSession", "TerminateSession") == []
 
@@ -159,7 +162,8 @@ def test_up_starts_a_dead_session_again_and_says_why(
     (old,) = live_ids(emulator)
     emulator.advance(21 * 60)
     preview = stack.succeed("preview")
-    assert f"Session {old} ended after 20 idle minutes; it will be started again." in preview.output
+    why = "was terminated, on request or after 20 idle minutes; it will be started again."
+    assert f"Session {old} {why}" in preview.output
     stack.up()
     (new,) = live_ids(emulator)
     assert stack.session_ids() == [new] != [old]
@@ -187,7 +191,7 @@ def test_liveness_check_that_is_not_allowed_is_a_warning(
     output = stack.succeed("preview").output
     assert "warning: Could not check whether session" in output
     assert "athena:GetSessionStatus" in output
-    assert "2 unchanged" in output
+    assert "3 unchanged" in output
 
 
 def test_up_after_destroy_starts_a_new_session(stack: PulumiStack, emulator: Emulator) -> None:

@@ -1,4 +1,4 @@
-"""Pulumi where nobody pollers: docs/unattended.md says what happens, and this that it is so."""
+"""Pulumi in unattended runs: the statements of docs/unattended.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,7 @@ from pulumi_stack import PulumiStack, wait_until
 from athena_session_provider.emulator import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.engine
@@ -72,29 +71,34 @@ def test_of_two_runs_at_once_one_says_who_holds_the_lock(
     assert live_ids(slow) == slow_stack.session_ids()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.5, 3.5, 5.0])
-def test_a_job_killed_at_any_second_is_taken_up_by_the_next(
-    slow_stack: PulumiStack, slow: Emulator, seconds: float
+MOMENTS: dict[str, Callable[[Emulator], bool]] = {
+    "before the first call": lambda _service: True,
+    "after StartSession": lambda service: bool(live_ids(service)),
+    "while the session starts": lambda service: len(service.calls("GetSessionStatus")) > 2,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_after_a_killed_job_the_next_one_has_the_session(
+    slow_stack: PulumiStack, slow: Emulator, moment: str
 ) -> None:
-    """The runbook: remove the lock, run the same command again. One session, and it is named."""
+    """Remove the lock and run the same command again: one session was started, and it is named."""
     running = slow_stack.start(*UP)
-    if seconds:
-        wait_until(lambda: slow.calls("StartSession") or running.poll() is not None)
-        time.sleep(seconds - 1)
+    wait_until(lambda: MOMENTS[moment](slow) or running.poll() is not None)
+    assert running.poll() is None, "the job ended before it could be killed"
     kill_all_of(running)
-    locked = slow_stack.run(*UP)
-    if locked.exit_code:
-        assert "currently locked by" in locked.output
-        slow_stack.unlock()
-        slow_stack.up()
-    wait_until(lambda: len(live_ids(slow)) == 1)
+    started = live_ids(slow)
+    slow_stack.unlock()
+    slow_stack.up()
+    assert len(live_ids(slow)) == 1
     assert live_ids(slow) == slow_stack.session_ids()
     created = [call for call in slow.calls("StartSession") if call.created_session]
-    assert len(created) == 1, "what the killed job has started is adopted, not started again"
-    # The next run finds nothing to do. Pulumi warns until it is told to forget the operation.
-    if "pending operations" in slow_stack.up("--expect-no-changes").output:
+    assert len(created) == 1, "the session of the killed job is adopted, not started again"
+    if started:
+        # Pulumi warns in each run until the pending operation is cleared.
+        assert "pending operations" in slow_stack.up("--expect-no-changes").output
         slow_stack.refresh("--clear-pending-creates")
-        assert "pending" not in slow_stack.up("--expect-no-changes").output
+    assert "pending" not in slow_stack.up("--expect-no-changes").output
     slow_stack.destroy()
     assert live_ids(slow) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from athena_session_provider.resources.iam import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from athena_session_provider.emulator import Emulator
 
 pytestmark = pytest.mark.engine
@@ -96,7 +99,7 @@ def work_groups(emulator: Emulator, region: str = "eu-west-1", **keys: str) -> s
 def test_a_work_group_from_the_first_up_to_destroy(
     aws_stack: PulumiStack, emulator: Emulator
 ) -> None:
-    """It is made as AWS wants it, changes its engine in place, and goes after its session."""
+    """It is made as AWS wants it, changes nothing in a second up, and goes after its session."""
     aws_stack.configure({"aws:defaultTags": {"tags": {"env": "dev"}}})
     preview = aws_stack.succeed("preview", "--json").output
     assert "known after" not in preview
@@ -143,15 +146,7 @@ def test_a_work_group_from_the_first_up_to_destroy(
     assert tags == [{"Key": "env", "Value": "dev"}]
 
     aws_stack.refresh("--expect-no-changes")
-    assert "12 unchanged" in aws_stack.up("--expect-no-changes").output
-
-    # Another engine: the same work group, the same session.
-    aws_stack.configure({"test:engine": "Apache Spark version 3.5"})
-    result = aws_stack.up()
-    assert "1 updated" in result.output
-    configuration = athena.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]
-    assert configuration["EngineVersion"]["EffectiveEngineVersion"] == "Apache Spark version 3.5"
-    assert [live.session_id for live in emulator.live_sessions()] == [session.session_id]
+    assert "14 unchanged" in aws_stack.up("--expect-no-changes").output
 
     # The session ends before its work group goes, and nothing is left.
     emulator.clear_calls()
@@ -166,11 +161,99 @@ def test_a_work_group_from_the_first_up_to_destroy(
     assert s3.list_buckets()["Buckets"] == []
 
 
+def engine_of(emulator: Emulator, work_group: str) -> str:
+    """The engine version of a work group."""
+    found = client(emulator, "athena").get_work_group(WorkGroup=work_group)["WorkGroup"]
+    version: str = found["Configuration"]["EngineVersion"]["EffectiveEngineVersion"]
+    return version
+
+
+ENGINES = ["PySpark engine version 3", "Apache Spark version 3.5"]
+
+
+def forget_triggers(stack: PulumiStack) -> None:
+    """Make the state one of a version that set no replacement trigger."""
+    file = stack.state_file
+    text, count = re.subn(r',\s*"replacementTrigger":\s*"[^"]*"', "", file.read_text())
+    assert count == 1
+    file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("engines", "before"),
+    [
+        pytest.param(ENGINES, lambda _stack: None, id="upgrade"),
+        pytest.param(ENGINES[::-1], forget_triggers, id="downgrade, state of an older version"),
+    ],
+)
+def test_another_engine_replaces_the_work_group(
+    aws_stack: PulumiStack,
+    emulator: Emulator,
+    engines: list[str],
+    before: Callable[[PulumiStack], None],
+) -> None:
+    """Same name, another session; the bucket keeps its objects, and nothing is left after it."""
+    aws_stack.configure({"test:engine": engines[0]})
+    aws_stack.up()
+    outputs = aws_stack.outputs()
+    (session,) = emulator.live_sessions()
+    bucket = outputs["result_location"].removeprefix("s3://").removesuffix("/")
+    put_object(bucket, "6f1c/stdout")
+
+    before(aws_stack)
+    aws_stack.configure({"test:engine": engines[1]})
+    preview = json.loads(aws_stack.stdout("preview", "--json"))
+    replaced = {step["urn"].split("::")[-1] for step in preview["steps"] if step["op"] == "replace"}
+    assert replaced == {"spark", "spark-guard", "session"}
+    emulator.clear_calls()
+    aws_stack.up()
+    assert aws_stack.outputs() == outputs
+    assert engine_of(emulator, outputs["name"]) == engines[1]
+    assert emulator.calls("UpdateWorkGroup") == [], "AWS refuses another engine"
+    (deletion,) = emulator.calls("DeleteWorkGroup")
+    (live,) = emulator.live_sessions()
+    assert live.session_id != session.session_id
+    ended_at = emulator.session(session.session_id).ended_at
+    assert ended_at is not None
+    assert ended_at <= deletion.received_at
+    assert client(emulator, "s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    aws_stack.up("--expect-no-changes")
+
+    s3_backends[ACCOUNT]["aws"].delete_object(bucket, "6f1c/stdout")
+    aws_stack.destroy()
+    assert emulator.live_sessions() == []
+    assert work_groups(emulator) == set()
+    assert client(emulator, "s3").list_buckets()["Buckets"] == []
+
+
+def test_another_engine_waits_for_other_sessions(
+    aws_stack: PulumiStack, emulator: Emulator
+) -> None:
+    """A session that the stack did not start keeps the work group; then it is replaced."""
+    aws_stack.up()
+    name = aws_stack.outputs()["name"]
+    athena = client(emulator, "athena")
+    foreign = athena.start_session(WorkGroup=name, EngineConfiguration={})["SessionId"]
+    aws_stack.configure({"test:engine": ENGINES[1]})
+    output = aws_stack.up_fails().output
+    assert f"which this stack did not start: {foreign}" in output
+    assert [live.session_id for live in emulator.live_sessions()] == [foreign]
+    assert engine_of(emulator, name) == ENGINES[0]
+
+    athena.terminate_session(SessionId=foreign)
+    aws_stack.up()
+    assert engine_of(emulator, name) == ENGINES[1]
+    assert len(emulator.live_sessions()) == len(aws_stack.sessions()) == 1
+    aws_stack.destroy()
+    assert emulator.live_sessions() == []
+    assert work_groups(emulator) == set()
+
+
 def test_the_role_is_given_time_to_spread(aws_stack: PulumiStack, emulator: Emulator) -> None:
     """After it was made, and after its policy was changed; and only then."""
     aws_stack.write(PROGRAM.replace("iam_propagation_seconds=0", "iam_propagation_seconds=3"))
     result = aws_stack.up()
-    assert "waiting 3s for IAM to spread spark-role-policy" in result.output
+    assert "waiting 3s for IAM to propagate spark-role-policy" in result.output
     (role,) = client(emulator, "iam").list_roles()["Roles"]
     (creation,) = emulator.calls("CreateWorkGroup")
     assert creation.received_at - role["CreateDate"].timestamp() >= 3
@@ -181,7 +264,7 @@ def test_the_role_is_given_time_to_spread(aws_stack: PulumiStack, emulator: Emul
 
     changed = PROGRAM.replace("iam_propagation_seconds=0", "iam_propagation_seconds=2")
     aws_stack.write(changed.replace('"sales"', '"sales", "staging"'))
-    assert "waiting 2s for IAM to spread spark-role-policy" in aws_stack.up().output
+    assert "waiting 2s for IAM to propagate spark-role-policy" in aws_stack.up().output
 
 
 def test_what_is_in_use_is_not_deleted(aws_stack: PulumiStack, emulator: Emulator) -> None:
@@ -194,10 +277,8 @@ def test_what_is_in_use_is_not_deleted(aws_stack: PulumiStack, emulator: Emulato
     put_object(bucket, "6f1c/stdout")
 
     output = aws_stack.fail("destroy", "--yes", "--skip-preview").output
-    assert f"still has live sessions, which are somebody's work: {foreign}" in output
-    assert "still holds objects, such as 6f1c/stdout" in output
+    assert f"still has live sessions, which this stack did not start: {foreign}" in output
     assert "`aws athena terminate-session --session-id <id> --region eu-west-1`" in output
-    assert f"`aws s3 rm s3://{bucket} --recursive`" in output
     assert "Traceback" not in output
     # The stack's own session has ended, and nothing else is lost.
     assert [live.session_id for live in emulator.live_sessions()] == [foreign]
@@ -205,6 +286,13 @@ def test_what_is_in_use_is_not_deleted(aws_stack: PulumiStack, emulator: Emulato
     assert client(emulator, "iam").list_roles()["Roles"]
 
     athena.terminate_session(SessionId=foreign)
+    output = aws_stack.fail("destroy", "--yes", "--skip-preview").output
+    assert "still has objects, such as 6f1c/stdout" in output
+    assert f"`aws s3 rm s3://{bucket} --recursive`" in output
+    assert "Traceback" not in output
+    assert work_groups(emulator) == {outputs["name"]}
+    assert client(emulator, "iam").list_roles()["Roles"]
+
     s3_backends[ACCOUNT]["aws"].delete_object(bucket, "6f1c/stdout")
     aws_stack.destroy()
     assert work_groups(emulator) == set()
@@ -299,7 +387,7 @@ for resource in (group, session):
     athena = client(emulator, "athena", "us-west-2", **keys_of_role(emulator))
     foreign = athena.start_session(WorkGroup=session.work_group, EngineConfiguration={})
     output = aws_stack.fail("destroy", "--yes", "--skip-preview").output
-    assert f"still has live sessions, which are somebody's work: {foreign['SessionId']}" in output
+    assert f"which this stack did not start: {foreign['SessionId']}" in output
     athena.terminate_session(SessionId=foreign["SessionId"])
     aws_stack.destroy()
     assert emulator.live_sessions() == []
@@ -362,7 +450,7 @@ def main_program(aws_stack: PulumiStack) -> PulumiStack:
 def test_the_main_program_makes_a_work_group(main_program: PulumiStack, emulator: Emulator) -> None:
     """Where none is configured, in the account of the stack's role, as the session.
 
-    A new engine restarts the session, as it must to be used.
+    Another engine replaces the work group and the session, which gets the same DPUs.
     """
     main_program.configure(
         {"athena-session:tags": {"team": "data"}, "aws:assumeRoles": [{"roleArn": ROLE_ARN}]}
@@ -373,6 +461,9 @@ def test_the_main_program_makes_a_work_group(main_program: PulumiStack, emulator
     (session,) = emulator.live_sessions()
     assert (session.account_id, session.work_group) == (OTHER_ACCOUNT, name)
     assert session.tags["team"] == "data"
+    athena = client(emulator, "athena", **keys)
+    started = athena.get_session(SessionId=session.session_id)
+    assert started["EngineConfiguration"]["MaxConcurrentDpus"] == 4
     (role,) = client(emulator, "iam", **keys).list_roles()["Roles"]
     (creation,) = emulator.calls("CreateWorkGroup")
     assert creation.received_at - role["CreateDate"].timestamp() >= 15
@@ -381,8 +472,9 @@ def test_the_main_program_makes_a_work_group(main_program: PulumiStack, emulator
     main_program.up()
     (restarted,) = emulator.live_sessions()
     assert restarted.session_id != session.session_id
-    engine = client(emulator, "athena", **keys).get_session(SessionId=restarted.session_id)
+    engine = athena.get_session(SessionId=restarted.session_id)
     assert engine["EngineVersion"] == "Apache Spark version 3.5"
+    assert engine["EngineConfiguration"]["MaxConcurrentDpus"] == 4
 
     main_program.destroy()
     assert emulator.live_sessions() == []
@@ -398,7 +490,7 @@ def test_the_main_program_without_pulumi_aws(main_program: PulumiStack, emulator
     )
     main_program.environment["PYTHONPATH"] = f"{blocker}{os.pathsep}{REPOSITORY}"
     output = main_program.fail("preview").output
-    assert "error: 'athena-session:workgroup' is not set. SparkWorkgroup is made of" in output
+    assert "error: 'athena-session:workgroup' is not set. SparkWorkgroup requires" in output
     assert "pip install 'athena-session-provider[aws]'" in output
     assert "Traceback" not in output
     main_program.configure({"athena-session:workgroup": "spark"})

@@ -620,9 +620,12 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         state, news = from_struct(request.olds), from_struct(request.news)
         olds = from_struct(request.old_inputs)
         diffs = [name for name in sorted({*olds, *news}) if olds.get(name) != news.get(name)]
+        detailed = dict(detailed_diff(olds, news))
         if "tagsAll" in state and state["tagsAll"] != self._account.tags_all(news):
             diffs.append("tagsAll")
-        return _diff_response(diffs, [name for name in diffs if name in kind.replaced_by])
+            detailed["tagsAll"] = provider_pb2.PropertyDiff.UPDATE
+        replaces = [name for name in diffs if name in kind.replaced_by]
+        return _diff_response(diffs, replaces, detailed)
 
     def Create(self, request: Any, context: Any) -> provider_pb2.CreateResponse:
         """Make a resource; in preview, tell what is known of it."""
@@ -672,9 +675,44 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return KINDS[type_](self._account)
 
 
-def _diff_response(diffs: list[str], replaces: list[str]) -> provider_pb2.DiffResponse:
+def detailed_diff(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Return each changed leaf by its path, as the bridge of Terraform providers does."""
+    for name in {*old, *new}:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from detailed_diff(before, after, f"{path}{name}.")
+        elif before is None:
+            yield f"{path}{name}", provider_pb2.PropertyDiff.ADD
+        elif after is None:
+            yield f"{path}{name}", provider_pb2.PropertyDiff.DELETE
+        elif before != after:
+            yield f"{path}{name}", provider_pb2.PropertyDiff.UPDATE
+
+
+def _diff_response(
+    diffs: list[str],
+    replaces: list[str],
+    detailed: Mapping[str, Any] | None = None,
+) -> provider_pb2.DiffResponse:
     changes = provider_pb2.DiffResponse.DIFF_SOME if diffs else provider_pb2.DiffResponse.DIFF_NONE
-    return provider_pb2.DiffResponse(changes=changes, diffs=diffs, replaces=replaces)
+    replacing = {"ADD": "ADD_REPLACE", "DELETE": "DELETE_REPLACE", "UPDATE": "UPDATE_REPLACE"}
+    kinds = provider_pb2.PropertyDiff.Kind
+    return provider_pb2.DiffResponse(
+        changes=changes,
+        diffs=diffs,
+        replaces=replaces,
+        hasDetailedDiff=detailed is not None,
+        detailedDiff={
+            path: provider_pb2.PropertyDiff(
+                kind=kinds.Value(replacing[kinds.Name(kind)])
+                if path.split(".")[0] in replaces
+                else kind
+            )
+            for path, kind in (detailed or {}).items()
+        },
+    )
 
 
 class _refusing:  # noqa: N801 - reads as a word of the language

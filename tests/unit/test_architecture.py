@@ -6,6 +6,7 @@ import ast
 import base64
 import importlib
 import pickle
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -140,3 +141,10 @@ def test_importing_the_package_does_not_import_boto3() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert printed.stdout.strip() == "set()"
+
+
+def test_the_architecture_page_has_the_table() -> None:
+    """Each row names a folder or module, and what it may import."""
+    page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| (nothing|`[^|]+`) \|$", page, re.MULTILINE)
+    assert {room: set(re.findall(r"`(\w+)`", cell)) for room, cell in rows} == MAY_IMPORT

@@ -151,12 +151,18 @@ def test_a_token_with_other_parameters(athena: BotoAthena) -> None:
 
 @pytest.mark.parametrize("code", ["InvalidRequestException", "ResourceNotFoundException"])
 def test_an_unknown_session(emulator: Emulator, athena: BotoAthena, code: str) -> None:
-    """The service may say it in two ways; any other invalid request is no absence."""
+    """The service may say it in two ways; a text that names a state is about a known session."""
     emulator.update_settings(unknown_session_error=code)
     for call in (athena.get_session, athena.get_session_status, athena.terminate_session):
         with pytest.raises(errors.SessionNotFoundError):
             call("12345678-1234-1234-1234-123456789012")
-    emulator.inject("GetSession", "error", code="InvalidRequestException", message="no", status=400)
+    emulator.inject(
+        "GetSession",
+        "error",
+        code="InvalidRequestException",
+        message="Session is in the BUSY state",
+        status=400,
+    )
     with pytest.raises(errors.InvalidRequestError):
         athena.get_session("12345678-1234-1234-1234-123456789012")
 

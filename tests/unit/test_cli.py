@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from pulumi.automation import CommandError, CommandResult
+from pulumi.automation import CommandError, CommandResult, EngineEvent
 from pulumi.automation.errors import create_command_error
+from pulumi.automation.events import DiagnosticEvent
 from rich.console import Console
 
-from athena_session_provider.cli import app, failures, previews, project, show
+import athena_session_provider
+from athena_session_provider import connect_url
+from athena_session_provider.cli import app, failures, preview, project, show, stacks, times
+from athena_session_provider.cli.failures import Exit
 from athena_session_provider.cli.orphans import Orphan
-from athena_session_provider.cli.previews import Preview
+from athena_session_provider.cli.preview import Preview
+from athena_session_provider.cli.progress import Reporter
 from athena_session_provider.cli.sessions import NamedSession, named_sessions, unfinished_starts
 from athena_session_provider.cli.snippets import client_lines
 from athena_session_provider.service.errors import MissingRegionError
@@ -112,7 +120,7 @@ def test_errors_of_this_package_keep_their_text() -> None:
     assert failures.exit_code_of(failures.InterruptedRunError(15)) == 143
 
 
-def preview(name: str, hours: float | None) -> Preview:
+def environment(name: str, hours: float | None) -> Preview:
     """A preview environment that expires in so many hours."""
     return Preview(name, None if hours is None else NOW + timedelta(hours=hours))
 
@@ -128,30 +136,31 @@ def preview(name: str, hours: float | None) -> Preview:
 )
 def test_what_is_due(open_names: list[str] | None, names: list[str]) -> None:
     """Expired, closed, and what has no expiry that can be read."""
-    found = [preview("young", 1), preview("late", -1), preview("odd", None), preview("org/mine", 1)]
-    assert [item.name for item, _reason in previews.due(found, open_names, NOW)] == names
+    hours = {"young": 1, "late": -1, "odd": None, "org/mine": 1}
+    found = [environment(*item) for item in hours.items()]
+    assert [item.name for item, _reason in preview.due(found, open_names, NOW)] == names
 
 
 def test_tags_tell_what_was_stored() -> None:
     """A preview environment is read as it was written; what a person wrote is not fatal."""
     written = Preview("pr-1", NOW, NOW, "ada", "c0ffee", "dev")
     assert Preview.from_tags("pr-1", written.tags()) == written
-    assert next(iter(written.tags())) == previews.EXPIRES, "the one that counts comes first"
-    assert Preview.from_tags("x", {previews.EXPIRES: "tomorrow"}).expires is None
+    assert next(iter(written.tags())) == preview.EXPIRES, "the one that counts comes first"
+    assert Preview.from_tags("x", {preview.EXPIRES: "tomorrow"}).expires is None
     assert all(len(value) <= 256 for value in Preview("x", NOW, owner="o" * 300).tags().values())
 
 
 @pytest.mark.parametrize("name", ["pr-1", "feature_x.2", "org/pr-1", "org/project/pr-1"])
 def test_names(name: str) -> None:
     """Stacks are named as Pulumi allows, with the organization where there is one."""
-    assert previews.check_name(name) == name
+    assert preview.check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a;b", "$(x)", "a/b/c/d", "x" * 101])
 def test_names_that_are_none(name: str) -> None:
     """Nothing that a branch may be called gets to a command line unseen."""
-    with pytest.raises(ValueError, match="no name for a stack"):
-        previews.check_name(name)
+    with pytest.raises(ValueError, match="invalid stack name"):
+        preview.check_name(name)
 
 
 def test_sessions_of_a_state() -> None:
@@ -189,19 +198,39 @@ def test_client_lines_are_python(engine: str) -> None:
         assert session.session_id in text
 
 
+def test_spark_connect_lines_use_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one Spark Connect URL, which the library makes: the lines are run against it."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    class Spark:
+        def sql(self, _query: str) -> Any:
+            return type("Frame", (), {"show": lambda _self: None})()
+
+    def remote_spark(session_id: str, **arguments: Any) -> Spark:
+        # The arguments have to be those of the real one.
+        inspect.signature(connect_url).bind(session_id, **arguments)
+        asked.append((session_id, arguments))
+        return Spark()
+
+    monkeypatch.setattr(athena_session_provider, "remote_spark", remote_spark)
+    session = NamedSession(**{**vars(SESSION), "engine_version": "Apache Spark version 3.5"})
+    exec(client_lines(session)["Spark Connect"], {})  # noqa: S102 - our own lines
+    assert asked == [(session.session_id, {"region": "eu-west-1"})]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0s"), (59, "59s"), (60, "1m"), (3900, "1h 5m"), (90000, "1d 1h"), (-3600, "-1h")],
 )
 def test_durations(seconds: int, text: str) -> None:
     """Two units at most."""
-    assert show.duration(timedelta(seconds=seconds)) == text
+    assert times.duration(timedelta(seconds=seconds)) == text
 
 
 def test_a_table_is_never_cut() -> None:
     """An id with its end cut off is of no use, also where output goes to a file."""
     out = io.StringIO()
-    orphan = Orphan(SESSION.session_id, "spark" * 10, "IDLE", NOW, SESSION.urn)
+    orphan = Orphan(SESSION.session_id, "spark" * 10, "IDLE", NOW, SESSION.urn, known_stack=True)
     show.print_orphans(Console(file=out, width=40), [orphan], NOW)
     assert SESSION.session_id in out.getvalue()
     assert "session" in out.getvalue()
@@ -243,7 +272,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["preview-env", "up", "a b"], "no name for a stack"),
+        (["preview-env", "up", "a b"], "invalid stack name"),
         (["preview-env", "up", "x", "--ttl", "8x"], "no duration"),
         (["preview-env", "up", "x", "--config", "k"], "key=value"),
         (["preview-env", "dwon", "x"], "dwon"),
@@ -258,12 +287,69 @@ def test_wrong_usage(arguments: list[str], words: str) -> None:
     assert "Traceback" not in err
 
 
-def test_help_names_the_exit_codes_and_completion() -> None:
-    """The first page tells what there is."""
+def test_help_names_every_exit_code() -> None:
+    """With its meaning, wherever the lines break."""
     code, out, _err = run("--help")
     assert code == 0
-    assert all(word in out for word in ("preview-env", "orphans", "--install-completion"))
-    assert "Exit codes" in out
+    text = " ".join(out.split())
+    assert [int(member) for member in Exit if f"{member:d} {member.meaning}" not in text] == []
+
+
+def diagnostic(message: str) -> EngineEvent:
+    """An error of the engine."""
+    event = DiagnosticEvent(message=message, color="never", severity="error")
+    return EngineEvent(0, 0, diagnostic_event=event)
+
+
+def test_errors_of_stacks_that_are_worked_on_at_once_are_kept_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two destroys fail in turns, with one reporter: each error has its own stack's cause."""
+    turns = threading.Barrier(2, timeout=10)
+
+    class Failing:
+        def __init__(self, name: str, _workspace: Any) -> None:
+            self.name = name
+
+        def destroy(self, on_event: Any, **_options: Any) -> None:
+            turns.wait()
+            on_event(diagnostic(f"cause of {self.name}"))
+            turns.wait()
+            raise failed("error: update failed")
+
+    monkeypatch.setattr(stacks, "_Known", Failing)
+    reporter = Reporter(Console(file=io.StringIO()))
+
+    def error_of(name: str) -> str:
+        with pytest.raises(failures.CommandFailedError) as caught:
+            stacks.Stack(name, None, reporter).destroy(4)  # type: ignore[arg-type]
+        return str(caught.value)
+
+    with ThreadPoolExecutor(2) as pool:
+        errors = list(pool.map(error_of, ["a", "b"]))
+    assert errors == ["Stack a: cause of a", "Stack b: cause of b"]
+
+
+LOCKED = (
+    "error: the stack is currently locked by 1 lock(s).\n  s3://b/.pulumi/locks/a.json: "
+    "created by ci@host-7 (pid 42) at 2026-11-23T11:00:00Z"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes", "older"),
+    [
+        (LOCKED, 60, True),
+        (LOCKED, 61, False),
+        (LOCKED.replace("2026-11-23T11:00:00Z", "noon"), 0, False),
+        ("error: [409] Conflict: Another update is currently in progress.", 0, False),
+    ],
+)
+def test_the_age_of_a_lock(text: str, minutes: int, *, older: bool) -> None:
+    """It is broken only if it is known to be old enough."""
+    error = failures.from_pulumi(failed(text), "s")
+    assert isinstance(error, failures.LockedError)
+    assert error.older_than(timedelta(minutes=minutes), NOW) is older
 
 
 def test_orphans_of_an_account_need_no_program(

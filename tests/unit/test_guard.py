@@ -10,23 +10,33 @@ import boto3
 import pytest
 from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.dynamic.dynamic import serialize_provider
+from scripted import FakeClock
 
 from athena_session_provider import guard
 from athena_session_provider.guard import WorkGroupGuardProvider
+from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import WorkGroupInUseError
-from athena_session_provider.service.settings import client_config
+from athena_session_provider.service.settings import aws_settings, client_config
+from athena_session_provider.service.waiting import Deadline
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator
+    from athena_session_provider.service.api import Athena
 
 PROPS: dict[str, Any] = {
     "work_group": "spark",
     "region": "eu-west-1",
     "account_id": "123456789012",
-    "bucket": "results",
     "force_destroy": False,
     "can_check": True,
 }
+"""Of a work group's guard."""
+
+BUCKET_PROPS = {**{key: PROPS[key] for key in PROPS if key != "work_group"}, "bucket": "results"}
+"""Of a bucket's guard."""
+
+OLD_PROPS = PROPS | {"bucket": "results"}
+"""Of a guard in a state of version 0.1, for both."""
 
 
 def client(emulator: Emulator, service: str) -> Any:
@@ -95,59 +105,85 @@ def test_many_live_sessions_are_counted(
 
 
 def test_objects_are_named(provider: WorkGroupGuardProvider, emulator: Emulator) -> None:
-    """With the command that deletes them; they stay."""
+    """With the command that deletes them; they stay. Sessions are the other guard's part."""
+    start_session(emulator)
     client(emulator, "s3").put_object(Bucket="results", Key="6f1c/stdout", Body=b"42")
     with pytest.raises(WorkGroupInUseError) as caught:
-        provider.delete("spark", PROPS)
+        provider.delete("results", BUCKET_PROPS)
     message = str(caught.value)
-    assert "Bucket results still holds objects, such as 6f1c/stdout" in message
+    assert "Bucket results still has objects, such as 6f1c/stdout" in message
     assert "`aws s3 rm s3://results --recursive`" in message
     assert "live sessions" not in message
     assert client(emulator, "s3").list_objects_v2(Bucket="results")["KeyCount"] == 1
 
 
-def test_both_are_told_at_once(provider: WorkGroupGuardProvider, emulator: Emulator) -> None:
-    """Nobody wants to run the command twice to hear of the second."""
-    start_session(emulator)
-    client(emulator, "s3").put_object(Bucket="results", Key="1", Body=b"")
-    with pytest.raises(WorkGroupInUseError, match=r"live sessions.*holds objects"):
-        provider.delete("spark", PROPS)
-
-
-def test_a_bucket_that_was_given_is_nobodys_business(
+def test_a_guard_of_version_0_1_checks_both(
     provider: WorkGroupGuardProvider, emulator: Emulator
 ) -> None:
-    """It is not deleted with the work group."""
+    """Sessions and objects are reported in one message."""
+    start_session(emulator)
     client(emulator, "s3").put_object(Bucket="results", Key="1", Body=b"")
-    provider.delete("spark", {key: PROPS[key] for key in PROPS if key != "bucket"})
+    with pytest.raises(WorkGroupInUseError, match=r"live sessions.*has objects"):
+        provider.delete("spark", OLD_PROPS)
+
+
+def test_an_empty_bucket_may_go(provider: WorkGroupGuardProvider, emulator: Emulator) -> None:
+    """Whatever runs in the work group."""
+    start_session(emulator)
+    provider.delete("results", BUCKET_PROPS)
+
+
+class EmulatedClock(FakeClock):
+    """A clock whose sleeping moves the emulator's, too."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__()
+        self.emulator = emulator
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.emulator.advance(seconds)
+
+
+def athena_of(provider: WorkGroupGuardProvider) -> Athena:
+    return shared_athena(aws_settings(provider._config, {"region": "eu-west-1"}))
 
 
 def test_force_destroy_ends_the_sessions(
-    provider: WorkGroupGuardProvider, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    provider: WorkGroupGuardProvider, emulator: Emulator
 ) -> None:
-    """Those of this work group, and waits until they have ended; objects are pulumi-aws's part."""
-    monkeypatch.setattr(guard, "POLL_SECONDS", 0.01)
-    emulator.update_settings(terminate_seconds=0.2)
+    """Those of this work group; objects are pulumi-aws's part."""
     for _ in range(2):
         start_session(emulator)
     other = start_session(emulator, "spark-35")
     client(emulator, "s3").put_object(Bucket="results", Key="1", Body=b"")
-    provider.delete("spark", PROPS | {"force_destroy": True})
-    states = {session.state for session in emulator.sessions() if session.work_group == "spark"}
-    assert states == {"TERMINATED"}
+    provider.delete("results", BUCKET_PROPS | {"force_destroy": True})
+    assert len(emulator.live_sessions()) == 3
+    provider.delete("spark", OLD_PROPS | {"force_destroy": True})
     assert [session.session_id for session in emulator.live_sessions()] == [other]
 
 
-def test_force_destroy_does_not_wait_for_ever(
-    provider: WorkGroupGuardProvider, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_ending_sessions_waits_until_they_have_ended(
+    provider: WorkGroupGuardProvider, emulator: Emulator
+) -> None:
+    """A work group is not deleted below sessions that are TERMINATING."""
+    emulator.update_settings(terminate_seconds=5)
+    session_id = start_session(emulator)
+    clock = EmulatedClock(emulator)
+    guard.end_sessions(athena_of(provider), "spark", Deadline.after(600, clock))
+    assert emulator.session(session_id).state == "TERMINATED"
+    assert 5 <= sum(clock.slept) <= 7
+
+
+def test_ending_sessions_stops_at_its_deadline(
+    provider: WorkGroupGuardProvider, emulator: Emulator
 ) -> None:
     """A session that does not end is named."""
-    monkeypatch.setattr(guard, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(guard, "DEFAULT_TIMEOUT_SECONDS", 0.1)
-    emulator.update_settings(terminate_seconds=60)
+    emulator.update_settings(terminate_seconds=600)
     session_id = start_session(emulator)
-    with pytest.raises(WorkGroupInUseError, match=f"{session_id} did not end within 0.1 seconds"):
-        provider.delete("spark", PROPS | {"force_destroy": True})
+    deadline = Deadline.after(60, EmulatedClock(emulator))
+    with pytest.raises(WorkGroupInUseError, match=f"{session_id} did not end within 60 seconds"):
+        guard.end_sessions(athena_of(provider), "spark", deadline)
 
 
 @pytest.mark.parametrize("force_destroy", [False, True])
@@ -158,7 +194,8 @@ def test_what_is_gone_already_may_go(
 ) -> None:
     """A work group, or a bucket, that somebody deleted by hand."""
     client(emulator, "s3").delete_bucket(Bucket="results")
-    provider.delete("spark", PROPS | {"work_group": "gone", "force_destroy": force_destroy})
+    provider.delete("gone", PROPS | {"work_group": "gone", "force_destroy": force_destroy})
+    provider.delete("results", BUCKET_PROPS | {"force_destroy": force_destroy})
 
 
 def test_who_may_not_look_is_warned(
@@ -187,8 +224,9 @@ def test_whose_bucket_may_not_be_seen_is_warned(
         **{key: config.get(key) for key in ("aws:accessKey", "aws:secretKey")},
         "aws:endpoints": nowhere % athena,
     }
-    provider.delete("spark", PROPS)
-    assert "Listing bucket results failed" in capsys.readouterr().err
+    provider.delete("results", BUCKET_PROPS)
+    warning = capsys.readouterr().err
+    assert "Could not check whether bucket results is empty: Listing" in warning
 
 
 def test_another_account_is_not_asked(
@@ -197,7 +235,7 @@ def test_another_account_is_not_asked(
     """What it says is about other work groups of the same name."""
     start_session(emulator)
     provider.delete("spark", PROPS | {"account_id": "210987654321", "force_destroy": True})
-    assert "credentials in use are of account 123456789012" in capsys.readouterr().err
+    assert "the credentials are of account 123456789012" in capsys.readouterr().err
     assert len(emulator.live_sessions()) == 1
 
 
@@ -226,6 +264,13 @@ def test_the_inputs_are_kept(provider: WorkGroupGuardProvider) -> None:
     created = provider.create(news)
     assert (created.id, created.outs) == ("spark", PROPS)
     assert provider.update("spark", PROPS, news).outs == PROPS
+    assert provider.create(BUCKET_PROPS).id == "results"
+
+
+def test_a_guard_of_version_0_1_is_updated(provider: WorkGroupGuardProvider) -> None:
+    """Its bucket gets a guard of its own; nothing is replaced."""
+    result = provider.diff("spark", OLD_PROPS, PROPS)
+    assert (result.changes, result.replaces) == (True, [])
 
 
 def test_the_provider_is_stored_by_its_frozen_name() -> None:

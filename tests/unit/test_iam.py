@@ -15,6 +15,7 @@ from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
 from policy_sentry.querying.actions import get_action_data
 
+from athena_session_provider.resources import iam
 from athena_session_provider.resources.iam import (
     Access,
     Place,
@@ -29,6 +30,7 @@ PLACE = Place("aws", "eu-west-1", "123456789012")
 WORK_GROUP_ARN = "arn:aws:athena:eu-west-1:123456789012:workgroup/spark"
 SESSION_ARN = f"{WORK_GROUP_ARN}/session/6f1c9c3e-1c0a-4f4e-9a5e-0d5a4d8b7a11"
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0d5a4d8b-1c0a-4f4e-9a5e-6f1c9c3e7a11"
+LOG_KEY_ARN = KEY_ARN[:-1] + "3"
 ROLE_ARN = "arn:aws:iam::123456789012:role/other"
 
 LEAST = execution_role_policy(PLACE, "spark", Access("results", write=True))
@@ -38,6 +40,7 @@ MOST = execution_role_policy(
     Access("shared", write=True, prefix="spark/"),
     kms_key=KEY_ARN,
     log_group="/aws-athena/spark",
+    log_key=LOG_KEY_ARN,
     databases=[Access("sales"), Access("staging", write=True)],
     buckets=[Access("raw"), Access("lake", write=True), Access("lake", prefix="team/")],
 )
@@ -45,6 +48,7 @@ POLICIES = {
     "session": session_policy(WORK_GROUP_ARN, execution_roles=[ROLE_ARN]),
     "session, any work group": session_policy("arn:aws:athena:*:123456789012:workgroup/*"),
     "session, required": session_policy(WORK_GROUP_ARN, optional=False),
+    "session, with clients": session_policy(WORK_GROUP_ARN, connect=True),
     "execution role, least": LEAST,
     "execution role, most": MOST,
 }
@@ -169,23 +173,60 @@ def test_session_policy_has_the_operations_that_the_code_calls() -> None:
     """No action is missing and none is unused."""
     called = {f"athena:{operation}" for operation in operations_in_the_code()}
     assert "athena:StartSession" in called
-    # Of those who connect to a session, not of those who run Pulumi.
+    assert actions(session_policy(WORK_GROUP_ARN, connect=True)) == called
+    # Only clients need this one; `pulumi up` uses it if it is permitted.
     called.remove("athena:GetSessionEndpoint")
     assert actions(session_policy(WORK_GROUP_ARN)) == called
 
 
 def test_session_policy_without_the_optional() -> None:
-    """What is left starts, pollers and ends sessions; Sids tell which is which."""
+    """The rest is what StartSession is authorized for, and watching and ending sessions.
+
+    Source: Service Authorization Reference for Amazon Athena, operation StartSession.
+    """
     required = session_policy(WORK_GROUP_ARN, optional=False)
     assert actions(required) == {
         "athena:StartSession",
+        "athena:TagResource",
+        "athena:ListTagsForResource",
         "athena:GetSession",
         "athena:GetSessionStatus",
         "athena:TerminateSession",
     }
+    # Copying the tags of the work group reads them there.
+    for resource in (WORK_GROUP_ARN, SESSION_ARN):
+        assert permits(required, "athena:TagResource", resource)
+        assert permits(required, "athena:ListTagsForResource", resource)
     whole = statements(session_policy(WORK_GROUP_ARN))
     assert [item for item in whole if item["Sid"].startswith("Required")] == statements(required)
     assert all(re.match("Required|Optional", item["Sid"]) for item in whole)
+
+
+@pytest.mark.parametrize("resource", [WORK_GROUP_ARN, SESSION_ARN])
+def test_session_policy_for_clients(resource: str) -> None:
+    """Connecting is permitted only if asked for."""
+    action = "athena:GetSessionEndpoint"
+    assert permits(session_policy(WORK_GROUP_ARN, connect=True), action, resource)
+    assert permits(session_policy(WORK_GROUP_ARN, connect=True, optional=False), action, resource)
+    assert not permits(session_policy(WORK_GROUP_ARN), action, resource)
+
+
+def test_every_statement_names_its_source() -> None:
+    """In the docstring of the function that makes it."""
+    makers = [
+        node
+        for node in ast.walk(ast.parse(Path(iam.__file__).read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and node.name != "_allow"
+        and any(isinstance(part, ast.Constant) and part.value == "Sid" for part in ast.walk(node))
+        | any(
+            isinstance(part, ast.Call) and getattr(part.func, "id", "") == "_allow"
+            for part in ast.walk(node)
+        )
+    ]
+    assert len(makers) > 15
+    for maker in makers:
+        assert "\n\nSource: " in (ast.get_docstring(maker) or ""), maker.name
 
 
 def test_session_policy_is_for_one_work_group() -> None:
@@ -315,6 +356,14 @@ def test_no_execution_role_may_do_more_than_asked(action: str, resource: str) ->
         ("kms:Decrypt", KEY_ARN, True),
         ("kms:GenerateDataKey", KEY_ARN, True),
         ("kms:Decrypt", f"{KEY_ARN[:-1]}2", False),
+        # The key of the logs, on engine 3.5.
+        ("kms:Encrypt", LOG_KEY_ARN, True),
+        ("kms:Decrypt", LOG_KEY_ARN, True),
+        ("kms:DescribeKey", LOG_KEY_ARN, True),
+        ("kms:ReEncryptFrom", LOG_KEY_ARN, True),
+        ("kms:ReEncryptTo", LOG_KEY_ARN, True),
+        ("kms:GenerateDataKey", LOG_KEY_ARN, True),
+        ("kms:Encrypt", KEY_ARN, False),
         (
             "logs:CreateLogStream",
             "arn:aws:logs:eu-west-1:123456789012:log-group:/aws-athena/spark:log-stream:x",

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from scripted import FakeClock, ScriptedAthena, answer
+from scripted import IDENTITY, REQUEST, FakeClock, ScriptedAthena, answer, lifecycle, start
 
 from athena_session_provider.service import errors
-from athena_session_provider.service.api import SessionDetails, session_arn
-from athena_session_provider.service.lifecycle import (
-    GENERATION_TAG,
-    Token,
-    adopt_session,
-    create,
-    terminate_session,
-)
-from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.states import SessionState
-from athena_session_provider.service.token import Identity, client_request_token
+from athena_session_provider.service.token import client_request_token
 from athena_session_provider.service.waiting import Deadline
 
-IDENTITY = Identity(urn="urn:pulumi:dev::p::t::n")
-REQUEST = {"WorkGroup": "spark", "EngineConfiguration": {}}
 
-
-def start(
-    athena: ScriptedAthena, timeout: float = 600, shown: list[str] | None = None
-) -> tuple[Token, SessionDetails]:
-    return create(
-        athena,
-        IDENTITY,
-        REQUEST,
-        pollers=PollerPool(athena.clock.monotonic),
-        deadline=Deadline.after(timeout, athena.clock),
-        cleanup=lambda: Deadline.after(60, athena.clock),
-        progress=(shown if shown is not None else []).append,
-    )
-
-
-def end(athena: ScriptedAthena, session_id: str, timeout: float = 600, **options: Any) -> None:
-    terminate_session(
-        athena,
-        session_id,
-        "spark",
-        pollers=PollerPool(athena.clock.monotonic),
-        deadline=Deadline.after(timeout, athena.clock),
-        **options,
-    )
+def end(
+    athena: ScriptedAthena, session_id: str, timeout: float = 600, account_id: str | None = None
+) -> None:
+    lifecycle(athena, timeout).terminate(session_id, account_id)
 
 
 @pytest.fixture
@@ -56,12 +23,12 @@ def athena() -> ScriptedAthena:
 
 
 def test_first_start_uses_the_token_of_generation_0(athena: ScriptedAthena) -> None:
-    """One StartSession, and the details of the session once it is IDLE."""
-    token, details = start(athena)
-    assert token == Token(
-        client_request_token(IDENTITY, REQUEST, 0), "session-0", SessionState.CREATING
-    )
-    assert details.status.session_id == "session-0"
+    """One StartSession, and the status of the session once it is IDLE."""
+    created = start(athena)
+    assert created.client_request_token == client_request_token(IDENTITY, REQUEST, 0)
+    assert created.status.session_id == "session-0"
+    assert created.status.state is SessionState.IDLE
+    assert created.status.engine_version == "PySpark engine version 3"
     assert athena.calls.count("StartSession") == 1
     assert athena.calls.count("ListTagsForResource") == 0
 
@@ -71,23 +38,19 @@ def test_a_live_session_of_the_token_is_adopted(athena: ScriptedAthena, state: s
     """A create that was interrupted left it behind."""
     start(athena)
     athena.scripts["session-0"] = [state, "IDLE"]
-    assert start(athena)[0].session_id == "session-0"
+    assert start(athena).status.session_id == "session-0"
     assert athena.live() == ["session-0"]
 
 
 @pytest.mark.parametrize("state", ["TERMINATING", "TERMINATED", "FAILED", "DEGRADED"])
 def test_a_dead_session_has_used_its_token_up(athena: ScriptedAthena, state: str) -> None:
-    """The next generation is started, and remembered for the time after."""
+    """The next generation is started."""
     start(athena)
     athena.scripts["session-0"] = [state]
     athena.clock.now += 60
-    token, _ = start(athena)
-    assert token == Token(
-        client_request_token(IDENTITY, REQUEST, 1), "session-1", SessionState.CREATING
-    )
-    arn = session_arn(athena, "spark", "session-0")
-    assert arn is not None
-    assert athena.tags[arn] == {GENERATION_TAG: "1:session-1"}
+    created = start(athena)
+    assert created.client_request_token == client_request_token(IDENTITY, REQUEST, 1)
+    assert created.status.session_id == "session-1"
 
 
 def test_a_degraded_session_is_terminated_before_another_starts(athena: ScriptedAthena) -> None:
@@ -105,24 +68,22 @@ def test_a_degraded_session_is_terminated_before_another_starts(athena: Scripted
     assert athena.scripts["session-2"][0] == "TERMINATED"
 
 
-@pytest.mark.parametrize("tags_allowed", [True, False])
-def test_the_hundredth_start_costs_as_much_as_the_first_with_tags(
-    athena: ScriptedAthena, *, tags_allowed: bool
+@pytest.mark.parametrize("token_known", [True, False])
+def test_a_redeploy_costs_as_much_as_the_first_start_if_the_token_is_known(
+    athena: ScriptedAthena, *, token_known: bool
 ) -> None:
-    """Without permission for tags it is merely slower."""
-    denied = errors.AccessDeniedError(answer("AccessDeniedException"))
-    calls = []
+    """The generation of the session that is replaced is used up. Without it, each is tried."""
+    calls, token = [], ""
     for _ in range(30):
-        if not tags_allowed:
-            athena.failures = {"ListTagsForResource": [denied], "TagResource": [denied]}
         athena.calls.clear()
-        session_id = start(athena)[0].session_id
+        created = start(athena, previous_token=token if token_known else "")
+        token = created.client_request_token
         calls.append(len(athena.calls))
-        assert athena.live() == [session_id]
-        end(athena, session_id)
+        assert athena.live() == [created.status.session_id]
+        end(athena, created.status.session_id)
     assert len(athena.tokens) == 30
-    if tags_allowed:
-        assert calls[29] <= calls[0] + 5
+    if token_known:
+        assert calls[29] == calls[0]
     else:
         assert calls[29] > calls[0] + 50
 
@@ -137,7 +98,7 @@ def test_a_start_that_fails_at_once_is_an_error(athena: ScriptedAthena, state: s
     assert len(athena.tokens) == 1
     athena.clock.now += 60
     athena.states = ("IDLE",)
-    assert start(athena)[0].session_id == "session-1"
+    assert start(athena).status.session_id == "session-1"
 
 
 def test_a_session_that_is_ready_at_once_is_asked_for_once(athena: ScriptedAthena) -> None:
@@ -150,7 +111,7 @@ def test_a_session_that_is_ready_at_once_is_asked_for_once(athena: ScriptedAthen
 def test_a_session_that_dies_while_it_is_waited_for_is_an_error(athena: ScriptedAthena) -> None:
     """With the service's reason; nothing is started in its place."""
     athena.states, athena.reason = ("CREATING", "CREATING", "FAILED"), "No role"
-    with pytest.raises(errors.SessionDiedError, match="FAILED and never became IDLE: No role"):
+    with pytest.raises(errors.SessionDiedError, match="FAILED and never became ready: No role"):
         start(athena)
     assert len(athena.tokens) == 1
     assert athena.live() == []
@@ -161,7 +122,7 @@ def test_create_gives_up_at_its_deadline_and_terminates(athena: ScriptedAthena) 
     athena.states = ("CREATING",)
     with pytest.raises(errors.WaitTimeoutError) as caught:
         start(athena, timeout=90)
-    assert (caught.value.state, caught.value.wanted, caught.value.timeout_seconds) == (
+    assert (caught.value.state, caught.value.target, caught.value.timeout_seconds) == (
         "CREATING", "IDLE", 90,
     )  # fmt: skip
     assert "was still CREATING after 90 seconds" in str(caught.value)
@@ -180,21 +141,15 @@ def test_failed_termination_names_the_command(athena: ScriptedAthena) -> None:
     command = "aws athena terminate-session --session-id session-0 --region eu-west-1"
     assert command in str(caught.value)
     athena.scripts["session-0"] = ["IDLE"]
-    assert start(athena)[0].session_id == "session-0"
+    assert start(athena).status.session_id == "session-0"
 
 
 def test_any_other_exception_terminates_too(athena: ScriptedAthena) -> None:
     """KeyboardInterrupt in a program of one's own, for example."""
     athena.states = ("CREATING",)
     with pytest.raises(KeyboardInterrupt):
-        create(
-            athena,
-            IDENTITY,
-            REQUEST,
-            pollers=PollerPool(athena.clock.monotonic),
-            deadline=Deadline.after(60, athena.clock),
-            cleanup=lambda: Deadline.after(60, athena.clock),
-            progress=_interrupt,
+        lifecycle(athena, progress=_interrupt).create(
+            IDENTITY, REQUEST, cleanup=lambda: Deadline.after(60, athena.clock)
         )
     assert len(athena.tokens) == 1
     assert athena.live() == []
@@ -212,7 +167,7 @@ def test_lost_answer_does_not_start_a_second_session(athena: ScriptedAthena) -> 
             "StartSession", subject="s", region="r", endpoint="e", detail="d", may_have_acted=True
         ),
     ]
-    assert start(athena)[0].session_id == "session-0"
+    assert start(athena).status.session_id == "session-0"
     assert athena.calls.count("StartSession") == 3
     assert len(athena.tokens) == 1
 
@@ -238,7 +193,7 @@ def test_missing_capacity_is_waited_out(
     athena.failures["StartSession"] = [kind(answer("X", "Maximum allowed sessions"))] * 20
     shown: list[str] = []
     start(athena, shown=shown)
-    assert shown[0] == "waiting to start: Maximum allowed sessions"
+    assert shown[0] == "waiting: Maximum allowed sessions"
     assert athena.calls.count("StartSession") == 21
 
 
@@ -256,7 +211,7 @@ def test_passing_errors_of_polls_are_tolerated(athena: ScriptedAthena) -> None:
     athena.states = ("CREATING", "CREATING", "IDLE")
     throttled = errors.ThrottledError(answer("ThrottlingException"))
     athena.failures["GetSessionStatus"] = [throttled] * 3
-    assert start(athena)[0].session_id == "session-0"
+    assert start(athena).status.session_id == "session-0"
 
 
 def test_a_poll_that_is_refused_ends_the_wait_and_the_session(athena: ScriptedAthena) -> None:
@@ -266,6 +221,32 @@ def test_a_poll_that_is_refused_ends_the_wait_and_the_session(athena: ScriptedAt
     with pytest.raises(errors.AccessDeniedError, match="was terminated"):
         start(athena)
     assert athena.live() == []
+
+
+def test_an_older_session_that_may_not_be_adopted_is_left_alone(athena: ScriptedAthena) -> None:
+    """The old session of a replacement that creates first: the next generation is started."""
+    start(athena)
+    athena.clock.now += 60
+    asked: list[str] = []
+
+    def may_adopt(session_id: str) -> bool:
+        asked.append(session_id)
+        return False
+
+    assert start(athena, may_adopt=may_adopt).status.session_id == "session-1"
+    # The one that this create started itself is not asked about: nothing would ever be ours.
+    assert asked == ["session-0"]
+    assert athena.live() == ["session-0", "session-1"]
+
+
+def test_a_create_that_may_not_adopt_ends_only_its_own_session(athena: ScriptedAthena) -> None:
+    """When it fails, too."""
+    start(athena)
+    athena.clock.now += 60
+    athena.states = ("CREATING",)
+    with pytest.raises(errors.WaitTimeoutError):
+        start(athena, timeout=30, may_adopt=lambda _session_id: False)
+    assert athena.live() == ["session-0"]
 
 
 def test_delete_terminates_and_waits(athena: ScriptedAthena) -> None:
@@ -323,13 +304,7 @@ def test_adoption_by_id_is_refused(
     start(athena)
     athena.scripts["session-0"] = [state]
     with pytest.raises(errors.AdoptionError, match=message):
-        adopt_session(
-            athena,
-            "session-0",
-            work_group,
-            pollers=PollerPool(athena.clock.monotonic),
-            deadline=Deadline.after(60, athena.clock),
-        )
+        lifecycle(athena, work_group=work_group).adopt("session-0")
     assert "TerminateSession" not in athena.calls
 
 
@@ -337,11 +312,5 @@ def test_adoption_by_id_waits_until_the_session_is_ready(athena: ScriptedAthena)
     """A session that is still being created is taken over too."""
     start(athena)
     athena.scripts["session-0"] = ["CREATING", "CREATED", "IDLE"]
-    details = adopt_session(
-        athena,
-        "session-0",
-        "spark",
-        pollers=PollerPool(athena.clock.monotonic),
-        deadline=Deadline.after(60, athena.clock),
-    )
+    details = lifecycle(athena).adopt("session-0")
     assert details.status.state.value == "IDLE"

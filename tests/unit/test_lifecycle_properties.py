@@ -9,21 +9,36 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from scripted import EPOCH, FakeClock, answer
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from scripted import EPOCH, FakeClock, FakeHost, ScriptedOperations, answer
 
-from athena_session_provider.service import errors, lifecycle
-from athena_session_provider.service.api import SessionDetails, SessionStatus, StartedSession
+from athena_session_provider.service import errors
+from athena_session_provider.service.api import (
+    SessionDetails,
+    SessionEndpoint,
+    SessionStatus,
+    StartedSession,
+)
 from athena_session_provider.service.lifecycle import DEAD_STARTS
-from athena_session_provider.service.poller import PollerPool
-from athena_session_provider.service.states import ENDED, PHASES, Phase, SessionState
-from athena_session_provider.service.token import Identity
-from athena_session_provider.service.waiting import Deadline
+from athena_session_provider.service.ownership import CREATE_TAG, STARTED, parse_mark
+from athena_session_provider.service.states import (
+    ENDED,
+    ENGINE_3,
+    Phase,
+    SessionState,
+    phase_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +46,8 @@ if TYPE_CHECKING:
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "150"))
 STEPS = 50
 RESOURCES = ("a", "b")
+IDENTITY = "0123456789abcdef0123456789abcdef"
 IDLE_SECONDS = 20 * 60.0
-TIMEOUT_SECONDS = 600.0
 
 COMMAND_SECONDS = 3.0
 """What Pulumi takes at least to come to a create; dates of HTTP have whole seconds."""
@@ -74,12 +89,14 @@ class ServiceSession:
 
     session_id: str
     urn: str
+    description: str
     started_at: float
     start_seconds: float
     fate: str
     """What becomes of its start: IDLE, FAILED or TERMINATED."""
     seen_from: float
     terminated_at: float | None = None
+    terminated_by: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
     def state(self, now: float) -> SessionState:
@@ -115,6 +132,7 @@ class Service:
         self.may_tag = True
         self.may_list = True
         self.starts = 0
+        self.deleting = ""
 
     def now(self) -> float:
         """The service's clock, which need not be the machine's."""
@@ -148,10 +166,17 @@ class Service:
         self, request: Mapping[str, Any], client_request_token: str
     ) -> StartedSession:
         def act() -> StartedSession:
+            tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
+            if tags and not self.may_tag:
+                raise errors.AccessDeniedError(answer("AccessDeniedException"))
             if client_request_token not in self.tokens:
+                mark = parse_mark(request["Description"])
+                assert mark is not None
                 session = ServiceSession(
                     session_id=f"session-{len(self.sessions)}",
-                    urn=request["Description"],
+                    urn=mark.urn,
+                    description=request["Description"],
+                    tags=tags,
                     started_at=self.now(),
                     start_seconds=self.start_seconds,
                     fate=self.fates.popleft() if self.fates else "IDLE",
@@ -187,11 +212,19 @@ class Service:
         status: SessionStatus = self._call(lambda: self._status(self._session(session_id)))
         return status
 
+    def _listed(self, session: ServiceSession) -> SessionStatus:
+        return replace(
+            self._status(session), description=session.description, engine_version=ENGINE_3
+        )
+
     def get_session(self, session_id: str) -> SessionDetails:
         details: SessionDetails = self._call(
-            lambda: SessionDetails(self._status(self._session(session_id)), "spark", "3"),
+            lambda: SessionDetails(self._listed(self._session(session_id)), "spark", ENGINE_3),
         )
         return details
+
+    def get_session_endpoint(self, _session_id: str) -> SessionEndpoint:
+        raise AssertionError
 
     def list_sessions(
         self, _work_group: str, state: SessionState | None = None, at_most: int | None = None
@@ -199,11 +232,11 @@ class Service:
         def act() -> list[SessionStatus]:
             if not self.may_list:
                 raise errors.AccessDeniedError(answer("AccessDeniedException"))
-            found = [self._status(item) for item in reversed(self.sessions.values())]
+            found = [self._listed(item) for item in reversed(self.sessions.values())]
             return [
                 status
                 for status in found
-                if (status.state is state if state else PHASES[status.state] is not Phase.DEAD)
+                if (status.state is state if state else phase_of(status.state) is not Phase.DEAD)
             ][:at_most]
 
         listed: list[SessionStatus] = self._call(act)
@@ -214,6 +247,7 @@ class Service:
             session = self._session(session_id)
             if session.state(self.now()) not in (*ENDED, SessionState.TERMINATING):
                 session.terminated_at = self.now()
+                session.terminated_by = "delete" if session_id == self.deleting else "cleanup"
 
         self._call(act)
 
@@ -233,6 +267,14 @@ class Service:
         return tags
 
 
+def command_of(service: Service) -> ScriptedOperations:
+    """The operations of one command, which may be killed."""
+    return ScriptedOperations(service, FakeHost(service.clock))
+
+
+GAVE_UP = (errors.AthenaSessionError, RuntimeError, KeyboardInterrupt, Killed)
+"""How a command can fail."""
+
 faults = st.lists(st.none() | st.sampled_from(FAULTS), max_size=6)
 resources = st.sampled_from(RESOURCES)
 
@@ -246,100 +288,135 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.clock = FakeClock()
         self.service = Service(self.clock)
-        self.state: dict[str, str | None] = dict.fromkeys(RESOURCES)
+        self.state: dict[str, tuple[str, dict[str, Any]] | None] = dict.fromkeys(RESOURCES)
         self.dpus = dict.fromkeys(RESOURCES, 4)
-        self.unknown: dict[str, bool] = dict.fromkeys(RESOURCES, False)
-        """Whether a command failed so that a session may run that the state does not know."""
+        self.unknown: set[str] = set()
+        """Resources of which a session may run that the state does not know."""
+        self.other_arguments: set[str] = set()
+        """Those of them that were created again with other arguments."""
+        self.unfinished: set[str] = set()
+        """Sessions whose create succeeded without the tag that says so."""
+
+    @initialize(
+        may_tag=st.booleans(),
+        may_list=st.booleans(),
+        account=st.sampled_from(("123456789012", None)),
+    )
+    def choose_permissions(self, *, may_tag: bool, may_list: bool, account: str | None) -> None:
+        """Choose what the role may do, once: a leftover is found by what its create could write."""
+        self.service.may_tag = may_tag
+        self.service.may_list = may_list
+        self.service.account_id = account
+
+    @property
+    def finds_leftovers(self) -> bool:
+        """Whether the role has the permissions to find sessions of interrupted creates."""
+        return bool(self.service.may_tag and self.service.may_list and self.service.account_id)
 
     @invariant()
     def count(self) -> None:
         """Count the steps; the test below asserts that there were enough."""
         type(self).steps += 1
 
-    def deadline(self, seconds: float = TIMEOUT_SECONDS) -> Deadline:
-        return Deadline.after(seconds, self.clock)
+    def properties(self, name: str) -> dict[str, Any]:
+        """What the program and check give for a resource."""
+        return {
+            "work_group": "spark",
+            "engine_configuration": {"max_concurrent_dpus": self.dpus[name]},
+            "region": "eu-west-1",
+            "identity": {"urn": name, "owner": IDENTITY},
+        }
 
-    def create(self, name: str) -> bool:
-        """What an up does for a resource that the state does not have; tells if it succeeded."""
+    def command(self) -> ScriptedOperations:
+        """Start another command, which takes Pulumi a while."""
         self.service.dead = False
         self.clock.now += COMMAND_SECONDS
+        return command_of(self.service)
+
+    def create(self, operations: ScriptedOperations, name: str) -> bool:
+        """What an up does for a resource that the state does not have; tells if it succeeded."""
         before = self.service.starts
-        request = {
-            "WorkGroup": "spark",
-            "Description": name,
-            "EngineConfiguration": {"MaxConcurrentDpus": self.dpus[name]},
-        }
         try:
-            token, details = lifecycle.create(
-                self.service,
-                Identity(urn=name),
-                request,
-                pollers=PollerPool(self.clock.monotonic),
-                deadline=self.deadline(),
-                cleanup=lambda: self.deadline(lifecycle.CLEANUP_SECONDS),
-            )
-        except (errors.AthenaSessionError, RuntimeError, KeyboardInterrupt, Killed):
-            self.unknown[name] = True
+            session_id, outs = operations.create(self.properties(name))
+        except GAVE_UP:
+            self.unknown.add(name)
             assert self.service.starts - before <= DEAD_STARTS
             return False
-        assert details.status.session_id == token.session_id
-        assert details.status.state is SessionState.IDLE
-        assert self.service.live(name) == [token.session_id]
         assert self.service.starts - before <= DEAD_STARTS
-        self.state[name] = token.session_id
-        self.unknown[name] = False
+        assert outs["session_id"] == session_id
+        assert outs["state"] == "IDLE"
+        assert session_id in self.service.live(name)
+        self.state[name] = (session_id, outs)
+        if name not in self.other_arguments:
+            self.unknown.discard(name)
+        if self.service.sessions[session_id].tags.get(CREATE_TAG) == STARTED:
+            self.unfinished.add(session_id)
         return True
 
-    def delete(self, name: str) -> bool:
+    def delete(self, operations: ScriptedOperations, name: str) -> bool:
         """What a destroy does for a resource that the state has; tells if it succeeded."""
-        session_id = self.state[name]
-        assert session_id is not None
-        self.service.dead = False
+        known = self.state[name]
+        assert known is not None
+        session_id, outs = known
+        self.service.deleting = session_id
         try:
-            lifecycle.terminate_session(
-                self.service,
-                session_id,
-                "spark",
-                pollers=PollerPool(self.clock.monotonic),
-                deadline=self.deadline(),
-                account_id=self.service.account_id,
-            )
-        except (errors.AthenaSessionError, RuntimeError, KeyboardInterrupt, Killed):
+            operations.delete(session_id, outs)
+        except GAVE_UP:
             return False
         self.state[name] = None
-        assert self.service.live(name) == []
+        assert session_id not in self.service.live(name)
         return True
+
+    def nothing_is_left(self) -> None:
+        """Expect no session that the state does not name, after a command without any fault."""
+        if not self.finds_leftovers:
+            return
+        self.unknown.clear()
+        self.other_arguments.clear()
+        for name, known in self.state.items():
+            assert self.service.live(name) in ([], [known[0]] if known else [])
+
+    def run_up(self, name: str, plan: list[str | None]) -> bool:
+        """Run up on one resource; tells if it succeeded."""
+        self.service.faults = deque(plan)
+        operations = self.command()
+        known = self.state[name]
+        if known is not None:
+            try:
+                diff = operations.diff(*known, self.properties(name))
+            except GAVE_UP:
+                return False
+            if not diff.replaces:
+                return True
+            if not self.delete(operations, name):
+                return False
+        return self.create(operations, name)
 
     @rule(name=resources, plan=faults)
     def up(self, name: str, plan: list[str | None]) -> None:
         """Run up, with faults: a dead session is replaced, one that is missing is started."""
-        self.service.faults = deque(plan)
-        session_id = self.state[name]
-        if session_id is not None and session_id in self.service.live(name):
-            return
-        if session_id is None or self.delete(name):
-            self.create(name)
+        self.run_up(name, plan)
 
     @rule(name=resources)
     def up_in_peace(self, name: str) -> None:
         """An up that nothing happens to leaves one session, which the state names."""
-        self.service.faults.clear()
         self.service.fates.clear()
-        session_id = self.state[name]
-        if session_id is not None and session_id not in self.service.live(name):
-            assert self.delete(name)
-        if self.state[name] is None:
-            assert self.create(name)
-        assert self.service.live(name) == [self.state[name]]
+        changed = self.state[name] is None
+        assert self.run_up(name, [])
+        known = self.state[name]
+        assert known is not None
+        assert known[0] in self.service.live(name)
+        if changed:
+            self.nothing_is_left()
 
     @rule(name=resources, plan=faults)
     def destroy(self, name: str, plan: list[str | None]) -> None:
         """Run destroy, with faults."""
         self.service.faults = deque(plan)
         if self.state[name] is not None:
-            self.delete(name)
+            self.delete(self.command(), name)
 
-    @rule(name=resources, calls=st.integers(0, 6), after=st.booleans())
+    @rule(name=resources, calls=st.integers(0, 10), after=st.booleans())
     def up_killed(self, name: str, calls: int, *, after: bool) -> None:
         """Run up, and kill it at one of its calls."""
         self.up(name, [*[None] * calls, "kill-after" if after else "kill-before"])
@@ -353,21 +430,22 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=resources)
     def destroy_in_peace(self, name: str) -> None:
-        """A destroy that nothing happens to leaves none of the sessions that the state knew."""
+        """A destroy that nothing happens to leaves no session that the state does not name."""
         self.service.faults.clear()
         if self.state[name] is not None:
-            assert self.delete(name)
+            assert self.delete(self.command(), name)
+            self.nothing_is_left()
 
     @rule(name=resources, dpus=st.integers(4, 6), plan=faults)
-    def replace(self, name: str, dpus: int, plan: list[str | None]) -> None:
-        """Change the request: the old session ends before the new one starts."""
-        if self.unknown[name]:
-            # Its token went with the old request: see docs/explanation/tokens.md.
-            return
-        self.service.faults = deque(plan)
+    def change(self, name: str, dpus: int, plan: list[str | None]) -> None:
+        """Change the arguments: the old session ends before the new one starts."""
+        if dpus != self.dpus[name] and name in self.unknown:
+            if not self.finds_leftovers:
+                # Its token went with the old arguments: see docs/explanation/tokens.md.
+                return
+            self.other_arguments.add(name)
         self.dpus[name] = dpus
-        if self.state[name] is None or self.delete(name):
-            self.create(name)
+        self.run_up(name, plan)
 
     @rule(fates=st.lists(st.sampled_from(("IDLE", "FAILED", "DEGRADED", "TERMINATED")), max_size=9))
     def decide(self, fates: list[str]) -> None:
@@ -383,8 +461,11 @@ class Histories(RuleBasedStateMachine):
     def kill_session(self, data: st.DataObject) -> None:
         """Somebody else ends a session."""
         if self.service.sessions:
-            session = data.draw(st.sampled_from(sorted(self.service.sessions)))
-            self.service.sessions[session].terminated_at = self.service.now()
+            session = self.service.sessions[
+                data.draw(st.sampled_from(sorted(self.service.sessions)))
+            ]
+            session.terminated_at = self.service.now()
+            session.terminated_by = "somebody else"
 
     @rule(seconds=st.floats(-300.0, 300.0, allow_nan=False))
     def skew(self, seconds: float) -> None:
@@ -393,40 +474,35 @@ class Histories(RuleBasedStateMachine):
         self.service.skew = seconds
 
     @rule(
-        may_tag=st.booleans(),
-        may_list=st.booleans(),
-        account=st.sampled_from(("123456789012", None)),
         start_seconds=st.sampled_from((0.0, 8.0, 90.0)),
         unseen_seconds=st.sampled_from((0.0, 1.0, 2.5)),
     )
-    def change_surroundings(
-        self,
-        *,
-        may_tag: bool,
-        may_list: bool,
-        account: str | None,
-        start_seconds: float,
-        unseen_seconds: float,
-    ) -> None:
-        """Run with other permissions, and against a service that is slower."""
-        self.service.may_tag = may_tag
-        self.service.may_list = may_list
-        self.service.account_id = account
+    def change_surroundings(self, *, start_seconds: float, unseen_seconds: float) -> None:
+        """Run against a service that is slower."""
         self.service.start_seconds = start_seconds
         self.service.unseen_seconds = unseen_seconds
 
     @invariant()
     def one_session_at_most(self) -> None:
-        """No resource ever has two live sessions, whatever went wrong so far."""
+        """No resource has two live sessions, unless its arguments changed after a failure."""
         for name in RESOURCES:
-            assert len(self.service.live(name)) <= 1
+            assert name in self.other_arguments or len(self.service.live(name)) <= 1
 
     @invariant()
     def no_session_is_forgotten(self) -> None:
         """A live session is in the state, unless a command failed before it could be."""
         for name in RESOURCES:
-            if not self.unknown[name]:
-                assert self.service.live(name) in ([], [self.state[name]])
+            if name not in self.unknown:
+                known = self.state[name]
+                assert self.service.live(name) in ([], [known[0]] if known else [])
+
+    @invariant()
+    def no_session_in_the_state_is_ended(self) -> None:
+        """Nothing but its own delete, or the service, ends a session that the state names."""
+        for known in self.state.values():
+            if known is not None and known[0] not in self.unfinished:
+                session = self.service.sessions[known[0]]
+                assert session.terminated_by != "cleanup"
 
 
 def test_the_next_create_makes_it_right() -> None:

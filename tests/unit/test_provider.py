@@ -51,7 +51,12 @@ def provider(emulator: Emulator) -> AthenaSessionProvider:
 
 def check(provider: AthenaSessionProvider, **news: Any) -> tuple[dict[str, Any], dict[str, str]]:
     result = provider.check({}, NEWS | news)
-    return result.inputs, {failure.property: failure.reason for failure in result.failures}
+    failures = {}
+    for failure in result.failures:
+        # A nested property is named in the reason, see ``inputs.present``.
+        name, _, reason = f"{failure.property} {failure.reason}".lstrip().partition(" ")
+        failures[name] = reason
+    return result.inputs, failures
 
 
 def test_check_normalizes_and_fills_in() -> None:
@@ -85,13 +90,13 @@ def test_check_merges_default_tags() -> None:
     ("news", "name", "reason"),
     [
         ({"triggers": {"a": math.nan}}, "triggers", "has the number nan"),
-        ({"triggers": "x"}, "triggers", "has to be a map"),
-        ({"restart_when_dead": "no"}, "restart_when_dead", "has to be true or false"),
+        ({"triggers": "x"}, "triggers", "must be a map"),
+        ({"restart_when_dead": "no"}, "restart_when_dead", "must be true or false"),
         ({"adopt_session_id": ""}, "adopt_session_id", "may have from 1 to 256"),
         ({"aws": {"access_key": "AK"}}, "aws.access_key", "inputs are stored in the state"),
         ({"aws": {"regoin": "x"}}, "aws.regoin", "is not known"),
-        ({"aws": "x"}, "aws", "has to be a map"),
-        ({"timeouts": {"create": "soon"}}, "timeouts.create", "is no duration"),
+        ({"aws": "x"}, "aws", "must be a map of AWS settings"),
+        ({"timeouts": {"create": "soon"}}, "timeouts.create", "invalid duration"),
         ({"work_grup": "x"}, "work_grup", "did you mean work_group?"),
     ],
 )
@@ -139,6 +144,7 @@ def outs(**changes: Any) -> dict[str, Any]:
         "region": "eu-west-1",
         "session_id": "s",
         "identity": IDENTITY,
+        "restart_when_dead": False,
         **changes,
     }
 
@@ -162,8 +168,12 @@ def outs(**changes: Any) -> dict[str, Any]:
         ({"tags": {"a": "1"}}, {"tags": {"a": "1"}}, [], False),
         ({"tags": {}}, {}, [], False),
         ({}, {"identity": {"urn": "other", "owner": "other"}}, [], False),
-        ({}, {"timeouts": {"create": "1h"}}, [], False),
-        ({}, {"restart_when_dead": True}, [], False),
+        ({}, {"timeouts": {"create": "1h"}}, [], True),
+        ({"timeouts": {"create": "1h"}}, {"timeouts": {"create": "1h"}}, [], False),
+        ({"restart_when_dead": True}, {}, [], True),
+        ({}, {"identity": {**IDENTITY, "protected": True}}, [], True),
+        ({}, {"identity": {**IDENTITY, "protected": None}}, [], False),
+        ({}, {"identity": {**IDENTITY, "secrets": ["tags"]}}, [], False),
         ({}, {"adopt_session_id": "s"}, [], False),
         ({"adopt_session_id": "s"}, {}, [], False),
         ({}, {"adopt_session_id": "t"}, ["adopt_session_id"], True),
@@ -173,7 +183,7 @@ def outs(**changes: Any) -> dict[str, Any]:
 def test_diff_reports_exactly_what_changed(
     olds: dict[str, Any], news: dict[str, Any], replaces: list[str], *, changes: bool
 ) -> None:
-    """What StartSession takes replaces, tags are changed in place, the rest is no change."""
+    """What StartSession takes replaces; what delete and read need later is stored in place."""
     new = {**outs(), "restart_when_dead": False, **news}
     result = configured().diff("s", outs(**olds), new)
     assert (sorted(result.replaces or []), result.changes) == (replaces, changes)

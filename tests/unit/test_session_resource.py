@@ -16,6 +16,9 @@ from athena_session_provider import (
     Session,
 )
 
+SESSION = "pulumi-python:dynamic/athena:Session"
+STACK_SESSIONS = "pulumi-python:dynamic/athena:StackSessions"
+
 
 class Recorder(Mocks):
     """Gives every resource an id, and keeps its inputs."""
@@ -25,7 +28,10 @@ class Recorder(Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources[args.name] = args
-        return f"{args.name}-id", {**args.inputs, "session_id": f"{args.name}-id", "state": "IDLE"}
+        outputs = {"session_id": f"{args.name}-id", "state": "IDLE"}
+        if args.typ == STACK_SESSIONS:
+            outputs = {"identity": f"{args.name}-identity"}
+        return f"{args.name}-id", {**args.inputs, **outputs}
 
     def call(
         self, args: pulumi.runtime.MockCallArgs
@@ -61,7 +67,10 @@ def test_arguments_become_inputs(recorder: Recorder) -> None:
 
     program()
     args = recorder.resources["s"]
-    assert args.typ == "pulumi-python:dynamic/athena:Session"
+    (stack_sessions,) = (
+        other for other in recorder.resources.values() if other.typ == STACK_SESSIONS
+    )
+    assert args.typ == SESSION
     inputs = args.inputs
     assert inputs["work_group"] == "spark"
     assert inputs["engine_configuration"] == {
@@ -72,7 +81,7 @@ def test_arguments_become_inputs(recorder: Recorder) -> None:
     assert inputs["timeouts"] == {"create": "5m", "delete": "90s"}
     assert inputs["identity"] == {
         "urn": "urn:pulumi:dev::project::pulumi-python:dynamic/athena:Session::s",
-        "owner": "acme",
+        "owner": f"{stack_sessions.name}-identity",
     }
 
 

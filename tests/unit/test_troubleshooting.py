@@ -1,4 +1,4 @@
-"""The texts on the troubleshooting page are the ones that the code gives."""
+"""The texts on the troubleshooting page are those that the code produces."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from athena_session_provider import Session, host, provider
-from athena_session_provider.service import lifecycle
+from athena_session_provider import Session
+from athena_session_provider.operations.run import ProviderHost, Run
+from athena_session_provider.operations.session import SessionOperations
 from athena_session_provider.service.boto import BotoAthena
 from athena_session_provider.service.errors import AthenaSessionError
+from athena_session_provider.service.lifecycle import SessionLifecycle, require_account
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.settings import AwsSettings, resolved_region
 from athena_session_provider.service.token import Identity
@@ -47,26 +49,26 @@ def seconds(number: float) -> Deadline:
     return Deadline.after(number, SystemClock())
 
 
+def lifecycle(emulator: Emulator, work_group: str, timeout_seconds: float) -> SessionLifecycle:
+    pollers = PollerPool(SystemClock().monotonic)
+    return SessionLifecycle(athena(emulator), work_group, pollers, seconds(timeout_seconds))
+
+
 def create(
     emulator: Emulator, request: dict[str, Any] | None = None, timeout_seconds: float = 0.0
 ) -> str:
-    """Create a session as the provider does, with little time."""
-    client = athena(emulator)
-    _, details = lifecycle.create(
-        client,
+    """Create a session as the provider does, and return its id."""
+    request = {**SPARK, **(request or {})}
+    created = lifecycle(emulator, request["WorkGroup"], timeout_seconds).create(
         Identity("urn:pulumi:dev::test::athena:Session::session"),
-        {**SPARK, **(request or {})},
-        pollers=PollerPool(SystemClock().monotonic),
-        deadline=seconds(timeout_seconds),
+        request,
         cleanup=lambda: seconds(30),
     )
-    return details.status.session_id
+    return created.status.session_id
 
 
 def adopt(emulator: Emulator, session_id: str, work_group: str = "spark") -> None:
-    pollers = PollerPool(SystemClock().monotonic)
-    client = athena(emulator)
-    lifecycle.adopt_session(client, session_id, work_group, pollers=pollers, deadline=seconds(0))
+    lifecycle(emulator, work_group, 0).adopt(session_id)
 
 
 def refused(emulator: Emulator, code: str, message: str, status: int = 400) -> None:
@@ -150,7 +152,7 @@ def died(emulator: Emulator) -> None:
 
 
 def timed_out(emulator: Emulator) -> None:
-    emulator.update_settings(start_seconds=60)
+    emulator.update_settings(start_seconds=3600)
     create(emulator, timeout_seconds=1)
 
 
@@ -169,60 +171,60 @@ def adopt_elsewhere(emulator: Emulator) -> None:
 
 
 def other_account(emulator: Emulator) -> None:
-    lifecycle.require_account(athena(emulator), str(uuid.uuid4()), "999999999999")
+    require_account(athena(emulator), str(uuid.uuid4()), "999999999999")
 
 
 def imported(_emulator: Emulator) -> None:
     Session("etl", work_group="spark", opts=pulumi.ResourceOptions(import_="6dfa4b51"))
 
 
-def found_dead(emulator: Emulator) -> None:
-    raise AthenaSessionError(_warning_about(emulator, "idle timeout"))
-
-
-def not_checked(emulator: Emulator) -> None:
-    raise AthenaSessionError(_warning_about(emulator, "access denied"))
-
-
-def _warning_about(emulator: Emulator, what: str) -> str:
-    """Have diff look at a session of which something is to be told."""
-    session_id = create(emulator)
-    if what == "idle timeout":
-        emulator.advance(3600)
-    else:
-        for operation in ("ListSessions", "GetSessionStatus"):
-            emulator.inject(operation, "access-denied", times=None)
-    stack = {
+def operations(emulator: Emulator, warnings: list[str]) -> SessionOperations:
+    """Return the operations of a stack on the emulator; warnings are added to the list."""
+    config = {
         "aws:region": "eu-west-1",
         "aws:accessKey": "testing",
         "aws:secretKey": "testing",
-        "aws:endpoints": [{"athena": emulator.url, "sts": emulator.url}],
+        "aws:endpoints": [{"athena": emulator.url}],
     }
-    told: list[str] = []
-    resource = provider.AthenaSessionProvider()
-    resource._config = stack
-    properties = {"work_group": "spark", "region": "eu-west-1", "restart_when_dead": True}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "warn", lambda _urn, message: told.append(message))
-        resource.diff(session_id, properties, properties)
-    return told[0]
+    host = ProviderHost(
+        warn=lambda _urn, message: warnings.append(message), show_status=lambda _urn, _message: None
+    )
+    return SessionOperations(config, Run(), host, unknown="unknown")
 
 
-def wrong_value(_emulator: Emulator) -> None:
-    checked = provider.AthenaSessionProvider().check(
-        {},
+def warning_of_diff(emulator: Emulator, session_id: str) -> str:
+    warnings: list[str] = []
+    properties = {"work_group": "spark", "region": "eu-west-1"}
+    operations(emulator, warnings).diff(session_id, properties, properties)
+    (warning,) = warnings
+    return warning
+
+
+def found_dead(emulator: Emulator) -> str:
+    session_id = create(emulator)
+    emulator.advance(3600)
+    return warning_of_diff(emulator, session_id)
+
+
+def not_checked(emulator: Emulator) -> str:
+    session_id = create(emulator)
+    for operation in ("ListSessions", "GetSessionStatus"):
+        emulator.inject(operation, "access-denied", times=None)
+    return warning_of_diff(emulator, session_id)
+
+
+def wrong_value(emulator: Emulator) -> str:
+    _, failures = operations(emulator, []).check(
         {
             "work_group": "spark",
             "engine_configuration": {"max_concurrent_dpu": 4},
             "session_idle_timeout_in_minutes": 481,
-            "aws": {"region": "eu-west-1"},
-        },
+        }
     )
-    lines = [f"{failure.property} {failure.reason}" for failure in checked.failures]
-    raise AthenaSessionError("\n".join(lines))
+    return "\n".join(f"{failure.path} {failure.reason}".strip() for failure in failures)
 
 
-CASES: dict[str, Callable[[Emulator], None]] = {
+CASES: dict[str, Callable[[Emulator], str | None]] = {
     "No region": no_region,
     "No credentials": no_credentials,
     "Unknown profile": no_such_profile,
@@ -253,20 +255,24 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def normalized(text: str) -> str:
-    """Put names in place of what differs from run to run."""
+    """Replace what differs from run to run with placeholders."""
     text = re.sub(r"request id [\w-]+", "request id <id>", text)
     text = re.sub(_UUID, "<session>", text)
     return re.sub(r"http://127\.0\.0\.1:\d+", "<endpoint>", text)
 
 
-def raised(case: Callable[[Emulator], None], emulator: Emulator) -> str:
-    with pytest.raises((AthenaSessionError, ValueError)) as caught:
-        case(emulator)
-    return normalized(str(caught.value))
+def text_of(case: Callable[[Emulator], str | None], emulator: Emulator) -> str:
+    """Return the text of the error that a case raises, or the warning that it returns."""
+    try:
+        text = case(emulator)
+    except (AthenaSessionError, ValueError) as error:
+        text = str(error)
+    assert text, "the case neither raised nor returned a text"
+    return normalized(text)
 
 
 def on_page() -> dict[str, str]:
-    """Give the page's headings with the text block below each."""
+    """Return the text block below each heading of the page."""
     sections = re.findall(
         r"^## (.+?)$.*?^```text\n(.*?)\n^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )
@@ -274,18 +280,18 @@ def on_page() -> dict[str, str]:
 
 
 def test_every_text_on_the_page_is_tested() -> None:
-    """No section without a case, no case without a section."""
+    """Each section has a case, and each case a section."""
     assert list(on_page()) == list(CASES)
 
 
 @pytest.mark.parametrize("heading", CASES)
-def test_the_text_on_the_page_is_the_codes(
+def test_the_page_shows_the_text_of_the_error(
     heading: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever searches for an error finds it here."""
+    """A search for the error finds the section."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    assert on_page().get(heading) == raised(CASES[heading], emulator)
+    assert on_page().get(heading) == text_of(CASES[heading], emulator)
