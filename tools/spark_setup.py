@@ -21,6 +21,8 @@ import os
 import platform
 import re
 import shutil
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -158,6 +160,28 @@ def java_command() -> str:
     return run(VENV / "bin" / "python", "-c", code, what="Loading the Java runtime").strip()
 
 
+def trust_store(folder: Path) -> Path:
+    """Write the certificates that Python trusts as a Java key store.
+
+    A Java of the Python index has a list of its own, which lacks what a company's proxy needs.
+    The form is that of `sun.security.provider.JavaKeyStore`, version 2.
+    """
+    certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
+
+    def text(value: str) -> bytes:
+        return struct.pack(">H", len(value)) + value.encode()
+
+    content = struct.pack(">IIi", 0xFEEDFEED, 2, len(certificates))
+    for number, certificate in enumerate(certificates):
+        content += struct.pack(">i", 2) + text(str(number)) + struct.pack(">q", 0)
+        content += text("X.509") + struct.pack(">i", len(certificate)) + certificate
+    password = "changeit".encode("utf-16-be")  # Java's default
+    digest = hashlib.sha1(password + b"Mighty Aphrodite" + content, usedforsecurity=False)
+    file = folder / "certificates.jks"
+    file.write_bytes(content + digest.digest())
+    return file
+
+
 def fetch_jar(ivy: Path) -> Path:
     """Return the Spark Connect jar in the cache folder; download it where it is not there."""
     kept = cache_folder() / JAR
@@ -169,8 +193,12 @@ def fetch_jar(ivy: Path) -> Path:
         settings = os.environ.get("IVY_SETTINGS")
         options = ("-settings", settings) if settings else ()
         artifact = JAR.removesuffix(f"-{SPARK}.jar")
+        java = [java_command(), f"-Duser.home={folder}"]
+        if java[0] != "java":
+            java += [f"-Djavax.net.ssl.trustStore={trust_store(folder)}"]
+            java += ["-Djavax.net.ssl.trustStoreType=JKS"]
         run(
-            *(java_command(), f"-Duser.home={folder}", "-jar", ivy, *options),
+            *(*java, "-jar", ivy, *options),
             *("-cache", folder / "cache", "-confs", "default", "-types", "jar", "-notransitive"),
             *("-dependency", "org.apache.spark", artifact, SPARK),
             *("-retrieve", folder / "[artifact]-[revision].[ext]"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -149,6 +150,20 @@ def status_with(emulator: EmulatorClient, address: str, token: str | None) -> tu
             call(b"", metadata=metadata, timeout=60)
     error: Any = caught.value
     return error.code().name, error.details()
+
+
+@contextmanager
+def emulator_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], EmulatorClient]]:
+    """Run an emulator in a process of its own."""
+    command = [sys.executable, "-m", "athena_session_provider.emulator", "--start-seconds", "0"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            match = re.search(r"http\S+", process.stdout.readline())
+            assert match
+            yield process, EmulatorClient(match[0])
+        finally:
+            process.kill()
 
 
 def check_gone(pids: set[int]) -> None:
@@ -325,32 +340,24 @@ def test_a_killed_emulator_takes_its_servers_along_and_only_loopback_is_listened
     tmp_path: Path,
 ) -> None:
     """As a user starts it: Spark is found in .venv-spark."""
-    command = [sys.executable, "-m", "athena_session_provider.emulator", "--start-seconds", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            match = re.search(r"http\S+", process.stdout.readline())
-            assert match
-            emulator = EmulatorClient(match[0])
-            session_id = start_session(emulator)
-            mark = tmp_path / "at work"
-            code = CONNECT + NAP + f"sleeping(60, {str(mark)!r})"
-            with client_of(emulator, session_id, code):
-                wait_until(mark.exists)
-                pids = descendants(process.pid)
-                addresses = listening({process.pid, *pids})
-                assert addresses
-                assert addresses <= LOOPBACK
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                check_gone(pids)
-        finally:
-            process.kill()
+    with emulator_process() as (process, emulator):
+        session_id = start_session(emulator)
+        mark = tmp_path / "at work"
+        code = CONNECT + NAP + f"sleeping(60, {str(mark)!r})"
+        with client_of(emulator, session_id, code):
+            wait_until(mark.exists)
+            pids = descendants(process.pid)
+            addresses = listening({process.pid, *pids})
+            assert addresses
+            assert addresses <= LOOPBACK
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            check_gone(pids)
 
 
 def test_without_spark_a_client_is_told_what_is_missing() -> None:
     """The session starts and has an endpoint, as on AWS; a request to it is answered in words."""
-    with Emulator(start_seconds=0.0, on_demand_dpus=None) as emulator:
+    with emulator_process("--spark-python", "none") as (_, emulator):
         session_id = start_session(emulator)
         code = """
 try:
