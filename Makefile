@@ -22,7 +22,7 @@ ENGINE =
 # For examples/policy-as-code. It wants an older protobuf than the lock file has, and works with that.
 POLICY = pulumi-policy==1.21.0
 
-.PHONY: help setup engine spark demo test test-oldest test-newest contract properties fault-matrix lint format types unit sdks bench docs dist constraints clean
+.PHONY: help setup engine spark demo test test-oldest test-newest contract properties fault-matrix lint format types unit sdks bench bench-plugin docs dist constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -100,7 +100,8 @@ define core
 	  -e '.[emulator]' pytest pyyaml $(2)
 	@$(1)/bin/python -m pip list | grep -E '^(pulumi|boto3|grpcio|protobuf) '
 	@pulumi=$(PULUMI_BIN) && PATH="$$PWD/$(1)/bin:$$pulumi:$$PATH" \
-	  $(1)/bin/python -m pytest tests/engine/test_session.py tests/engine/test_host.py $(ARGS)
+	  $(1)/bin/python -m pytest tests/engine/test_session.py tests/engine/test_host.py \
+	  tests/unit/test_plugin.py tests/engine/test_plugin.py $(ARGS)
 endef
 
 sdks: setup ## write the TypeScript, Go and .NET SDKs of the plugin into build/sdks
@@ -111,6 +112,9 @@ unit: setup ## run the fast tests, which need no Pulumi CLI
 
 bench: setup ## measure how long a `pulumi up` takes
 	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/scale.py $(ARGS)
+
+bench-plugin: setup ## measure many sessions through the plugin
+	@$(WITH_PULUMI) exec $(BIN)/python benchmarks/plugin.py $(ARGS)
 
 docs: setup ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -21,6 +21,7 @@ from athena_session_provider.resources.aws_provider import (
     aws_config_from_provider,
     aws_provider_from_config,
 )
+from athena_session_provider.resources.dynamic_provider import DynamicProvider
 from athena_session_provider.resources.iam import session_policy
 from athena_session_provider.resources.session import Session
 from athena_session_provider.service.errors import AthenaSessionError
@@ -37,6 +38,7 @@ __all__ = [
     "BucketAccessArgs",
     "ClassificationArgs",
     "DatabaseAccessArgs",
+    "DynamicProvider",
     "EngineConfigurationArgs",
     "LoggingArgs",
     "Session",

@@ -107,7 +107,7 @@ class WorkGroupGuardProvider(ResourceProvider):
             settings = dataclasses.replace(
                 aws_settings(self._config, props.get("aws")), region=props["region"]
             )
-            athena = shared_athena(settings)
+            athena = shared_athena(settings, host.cancelled)
             if athena.account_id not in (None, props["account_id"]):
                 _warn_unchecked(props, f"the credentials are of account {athena.account_id}")
                 return
@@ -152,7 +152,7 @@ def first_object(settings: AwsSettings, bucket: str) -> str | None:
         "s3",
         region_name=settings.region,
         endpoint_url=settings.endpoint("s3"),
-        config=client_config(),
+        config=client_config(settings),
     )
     try:
         found = client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("Contents", [])

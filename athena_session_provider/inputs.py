@@ -16,7 +16,7 @@ from athena_session_provider.service.request import (
     service_model,
     start_session_members,
 )
-from athena_session_provider.service.settings import camel_case
+from athena_session_provider.service.settings import check_aws
 from athena_session_provider.service.values import (
     MAXIMUM_DEPTH,
     comparable,
@@ -79,18 +79,6 @@ OUTPUTS = (
     "started_at",
     "client_request_token",
 )
-
-AWS_KEYS = (
-    "region",
-    "profile",
-    "assume_roles",
-    "endpoints",
-    "default_tags",
-    "config_namespace",
-)
-"""Keys of the argument ``aws``. None of them is a credential, since inputs are stored."""
-
-_CREDENTIALS = ("access_key", "secret_key", "token", "accessKey", "secretKey")
 
 NO_MAXIMUM_DPUS = (
     "engine_configuration.max_concurrent_dpus is not set. A work group of PySpark engine version 3 "
@@ -188,27 +176,10 @@ def _check_identity(identity: Mapping[str, Any], unknown: object) -> tuple[Any, 
     return identity, [Failure(f"{IDENTITY}.{key}", "must be text") for key in wrong]
 
 
-def _check_aws(aws: Mapping[str, Any], _unknown: object) -> tuple[Any, list[Failure]]:
-    failures = []
-    for key in aws:
-        if key in _CREDENTIALS:
-            reason = (
-                "is a credential, and inputs are stored in the state. Set it in the stack's "
-                f"configuration: `pulumi config set --secret aws:{camel_case(key)} ...`; for one "
-                "resource, use another namespace than aws and name it in config_namespace"
-            )
-        elif key not in AWS_KEYS:
-            reason = f"is not known; the known ones are {', '.join(AWS_KEYS)}"
-        else:
-            continue
-        failures.append(Failure(f"aws.{key}", reason))
-    return aws, failures
-
-
 _CHECKS: dict[str, Callable[[Any, object], tuple[Any, list[Failure]]]] = {
     "triggers": _check_triggers,
     "adopt_session_id": _check_session_id,
-    "aws": _check_aws,
+    "aws": lambda aws, unknown: (aws, check_aws(aws, unknown)),
     IDENTITY: _check_identity,
     TIMEOUTS: _check_timeouts,
 }

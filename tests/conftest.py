@@ -55,5 +55,6 @@ def processes_with(variable: str, value: str) -> list[str]:
         with suppress(OSError):
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found.append(f"{folder.name}: {command}")
+                if "multiprocessing.resource_tracker" not in command:  # ends with the test run
+                    found.append(f"{folder.name}: {command}")
     return found

@@ -111,8 +111,19 @@ class NextRow:
 
 
 def next_cells() -> list[tuple[str, str]]:
-    """Give every interruption with every next command, in the order of the page."""
+    """Return every interruption with every next command, in the order of the page."""
     return [(interruption, command) for interruption in CUTS for command in COMMANDS]
+
+
+REPRESENTATIVE = [
+    ("kill", "up, other size"),
+    ("kill", "up, renamed with alias"),
+    ("kill", "up, other work group of one"),
+    ("kill", "destroy"),
+    ("kill", "destroy --target, of another"),
+    ("expired credentials", "up, removed"),
+]
+"""Those that `make test` runs; `make fault-matrix` runs all."""
 
 
 def fault_cells(operation: str) -> list[Cell]:
@@ -168,9 +179,10 @@ before the first command.
 NEXT_HEAD = """
 ## The next command
 
-Here the first command is an `up` that is cut off while it waits for the session of one resource,
-`cut`; in most rows the state names another session, `kept`, by then. Then comes one command of
-another kind.
+`make fault-matrix` runs every interruption with every next command; the table has those of the last
+run. Here the first command is an `up` that is cut off while it waits for the session of one
+resource, `cut`. The state names another session, `kept`, by then. Then comes one command of another
+kind.
 
 - **left over**: live sessions that no state names after the interruption.
 - **live after**: live sessions after the next command.
@@ -183,16 +195,15 @@ another kind.
 
 
 def page(rows: list[Row], next_rows: list[NextRow]) -> str:
-    """Give the page; raises ValueError where rows are missing, double or bad."""
+    """Return the page; raises ValueError where rows are missing, double or bad."""
     by_cell = {row.cell: row for row in rows}
+    if len(by_cell) != len(rows) or set(by_cell) != set(all_cells()):
+        message = f"the rows are not those of the matrix: {set(by_cell) ^ set(all_cells())}"
+        raise ValueError(message)
     by_next = {(row.interruption, row.command): row for row in next_rows}
-    for found, wanted, given in (
-        (set(by_cell), set(all_cells()), rows),
-        (set(by_next), set(next_cells()), next_rows),
-    ):
-        if len(found) != len(given) or found != wanted:
-            message = f"the rows are not those of the matrix: {found ^ wanted}"
-            raise ValueError(message)
+    if len(by_next) != len(next_rows) or not set(REPRESENTATIVE) <= set(by_next):
+        message = f"rows of next commands are missing: {set(REPRESENTATIVE) - set(by_next)}"
+        raise ValueError(message)
     bad = [row for row in rows if not row.equal] + [row for row in next_rows if row.unnamed]
     if bad:
         message = f"the state is wrong in {bad}"
@@ -203,19 +214,15 @@ def page(rows: list[Row], next_rows: list[NextRow]) -> str:
     ]
     next_lines = [
         f"| {row.interruption} | {row.command} | {row.left_over} | {row.live} | {row.unnamed} |"
-        for row in (by_next[cell] for cell in next_cells())
+        for row in (by_next[cell] for cell in next_cells() if cell in by_next)
     ]
     return HEAD + "\n".join(lines) + "\n" + NEXT_HEAD + "\n".join(next_lines) + "\n"
 
 
 def next_cells_of_page(text: str) -> list[tuple[str, str]]:
     """Read the cells of the second table back from the page."""
-    lines = [
-        line
-        for line in text.rsplit(NEXT_HEAD, maxsplit=1)[-1].splitlines()
-        if line.startswith("| ")
-    ]
-    cells = [line.split("|")[1:3] for line in lines]
+    _, _, second = text.partition(NEXT_HEAD)
+    cells = [line.split("|")[1:3] for line in second.splitlines() if line.startswith("| ")]
     return [(interruption.strip(), command.strip()) for interruption, command in cells]
 
 

@@ -10,15 +10,16 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from pulumi_stack import PulumiStack, wait_until
+from pulumi_stack import processes_of, wait_until
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+
+    from pulumi_stack import PulumiStack
 
     from athena_session_provider.emulator import Emulator
 
@@ -257,16 +258,3 @@ def kill_session(command: subprocess.Popen[str]) -> None:
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-
-def processes_of(session: int, argument: str = "") -> list[int]:
-    """Return the processes of a session of processes, which a command leads."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError, IndexError):
-            command = (folder / "cmdline").read_bytes().decode().split("\0")
-            # The fourth field after the name is the session id.
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-            if int(fields[3]) == session and (not argument or argument in command):
-                found.append(int(folder.name))
-    return found

@@ -97,6 +97,7 @@ class PluginStack(PulumiStack):
 
     def provider(self) -> dict[str, Any]:
         """Return the provider resource that the state has."""
+        found: dict[str, Any]
         (found,) = [
             item
             for item in self.state().get("resources", [])

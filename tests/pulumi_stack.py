@@ -138,6 +138,9 @@ class PulumiStack:
                 os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             raise AssertionError(f"the command did not end in {timeout} s:\n{output}") from None
+        finally:
+            if process.returncode is not None and process.returncode < 0:
+                end_language_host(process.pid)
         return Result(process.returncode, output)
 
     def run(self, *arguments: str) -> Result:
@@ -214,7 +217,7 @@ class PulumiStack:
         return [resource["id"] for resource in self.sessions()]
 
     def identities(self) -> list[str]:
-        """Give the identities that the state has, one for each work group."""
+        """Return the identities that the state has, one for each work group."""
         return [
             resource["id"]
             for resource in self.state().get("resources", [])
@@ -232,3 +235,24 @@ def wait_until(condition: Any, timeout: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)
+
+
+def end_language_host(session: int) -> None:
+    """End the language host of a killed engine, which looks for its engine every five minutes."""
+    for pid in processes_of(session):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/exe").resolve().name == "pulumi-language-python":
+                os.kill(pid, signal.SIGKILL)
+
+
+def processes_of(session: int, argument: str = "") -> list[int]:
+    """Return the processes of a session of processes, which a command leads."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            command = (folder / "cmdline").read_bytes().decode().split("\0")
+            # The fourth field after the name is the session id.
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+            if int(fields[3]) == session and (not argument or argument in command):
+                found.append(int(folder.name))
+    return found

@@ -81,7 +81,7 @@ def identities(deployment: Mapping[str, Any]) -> set[str]:
         for resource in _resources(deployment)
         if resource.get("type") == stack_sessions.TYPE
     ]
-    return {identity for identity in found if is_identity(identity)}
+    return {str(identity) for identity in found if is_identity(identity)}
 
 
 def _resources(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:

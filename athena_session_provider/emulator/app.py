@@ -29,7 +29,7 @@ from .calculations import CalculationStore
 from .errors import ServiceError
 from .faults import ACTS_FIRST, ConnectionDropped, Fault, FaultPlan
 from .models import Clock, Session, SessionStore
-from .records import Call, SessionRecord
+from .records import Call, CallLog, SessionRecord
 from .responses import Operations, Request
 from .scope import Scope
 from .spark import Spark
@@ -84,21 +84,6 @@ class EmulatorApp:
         self._certificate: Certificate | None = None
         self._certificate_lock = Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._calls_lock = Lock()
-        self._controls: dict[str, Callable[..., Any]] = {
-            "advance": self._advance,
-            "calls": self._list_calls,
-            "certificate": lambda: self._trusted().path,
-            "clear-calls": self._clear_calls,
-            "clear-faults": self._clear_faults,
-            "faults": self._list_faults,
-            "inject": self._inject,
-            "now": self.now,
-            "reset": self.reset,
-            "sessions": self._list_sessions,
-            "set-state": self._set_state,
-            "settings": self._change_settings,
-        }
         self.stopping = Event()
         self.url = ""
         self._calculations: CalculationStore | None = None
@@ -117,7 +102,21 @@ class EmulatorApp:
         )
         self._operations = Operations(self._sessions, self._calculations, self._spark_connect)
         self._faults = FaultPlan()
-        self._calls: list[dict[str, Any]] = []
+        self._calls = CallLog()
+        self._controls: dict[str, Callable[..., Any]] = {
+            "advance": self._clock.advance,
+            "calls": self._calls.entries,
+            "certificate": lambda: self._trusted().path,
+            "clear-calls": self._calls.clear,
+            "clear-faults": self._faults.clear,
+            "faults": self._faults.describe,
+            "inject": self._faults.add,
+            "now": self.now,
+            "reset": self.reset,
+            "sessions": self._list_sessions,
+            "set-state": self._sessions.set_state,
+            "settings": self._sessions.change_settings,
+        }
 
     def close(self) -> None:
         """End the processes that sessions run in."""
@@ -310,8 +309,7 @@ class EmulatorApp:
         )
         session_id = request.parameters.get("SessionId")
         entry["session_id"] = session_id if isinstance(session_id, str) else None
-        with self._calls_lock:
-            self._calls.append(entry)
+        self._calls.add(entry)
         return entry
 
     # Control
@@ -328,44 +326,13 @@ class EmulatorApp:
             text = f"{type(error).__name__}: {error}"
             return _json({"error": text}, HTTPStatus.BAD_REQUEST)
 
-    def _advance(self, seconds: float) -> None:
-        self._clock.advance(seconds)
-
     def now(self) -> float:
         """Return the emulated time, in seconds since the epoch."""
         return self._clock.now()
 
-    def _list_calls(self) -> list[dict[str, Any]]:
-        with self._calls_lock:
-            return [dict(entry) for entry in self._calls]
-
-    def _clear_calls(self) -> None:
-        with self._calls_lock:
-            self._calls.clear()
-
-    def _inject(self, operation: str, kind: str, **options: Any) -> int:
-        return self._faults.add(operation, kind, **options)
-
-    def _list_faults(self) -> list[dict[str, Any]]:
-        return self._faults.describe()
-
-    def _clear_faults(self) -> None:
-        self._faults.clear()
-
     def _list_sessions(self) -> list[dict[str, Any]]:
         with self._sessions.lock:
             return [asdict(_session_record(item)) for item in self._sessions.all()]
-
-    def _set_state(self, session_id: str, state: str, reason: str | None) -> None:
-        states = service_model().shape_for("SessionState").metadata["enum"]
-        if state not in states:
-            raise ValueError(f"unknown state {state!r}; there are {states}")
-        with self._sessions.lock:
-            self._sessions.set_state(session_id, state, reason)
-
-    def _change_settings(self, **changes: Any) -> None:
-        with self._sessions.lock:
-            self._sessions.settings = self._sessions.settings.changed(changes)
 
 
 def _session_record(session: Session) -> SessionRecord:

@@ -70,46 +70,23 @@ class EmulatorClient:
         """Change some of `Settings`; start_seconds is for sessions to come."""
         self._post("settings", **changes)
 
-    def inject(
-        self,
-        operation: str,
-        kind: str,
-        *,
-        times: int | None = 1,
-        after: int = 0,
-        seconds: float = 0.0,
-        code: str | None = None,
-        message: str | None = None,
-        status: int | None = None,
-        session_id: str | None = None,
-        work_group: str | None = None,
-        region: str | None = None,
-    ) -> int:
-        """Order a fault, and return its id in `faults()`.
+    def inject(self, operation: str, kind: str, **options: Any) -> int:
+        """Order a fault.
 
-        operation: of Athena or STS; "*" is any. kind: see faults.KINDS. times: at
-        how many calls, None for all. after: how many matching calls pass first.
-        seconds: how long to wait. code, message, status: of the kinds that answer
-        with an error. session_id: only calls that name this session. work_group, region: only
-        calls about this work group or one of its sessions, or in this region.
+        Args:
+            operation: Of Athena or STS; "*" is any.
+            kind: What happens, one of `KINDS`.
+            options: The other members of `faults.Fault`: `times` (how many calls, None for all),
+                `after` (how many matching calls pass first), `seconds` to wait, `code`, `message`
+                and `status` of an error, and which calls: `session_id`, `work_group`, `region`.
+
+        Returns:
+            The fault's id in `faults()`.
+
+        Raises:
+            EmulatorError: It would never happen.
         """
-        return cast(
-            "int",
-            self._post(
-                "inject",
-                operation=operation,
-                kind=kind,
-                times=times,
-                after=after,
-                seconds=seconds,
-                code=code,
-                message=message,
-                status=status,
-                session_id=session_id,
-                work_group=work_group,
-                region=region,
-            ),
-        )
+        return int(self._post("inject", operation=operation, kind=kind, **options))
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults on order, with how often each of them `fired`."""

@@ -1,7 +1,7 @@
 """Sessions, the table of request tokens, and the clock they live by. No HTTP.
 
 Nothing runs in the background. A session carries the transitions that time will
-bring it, and whoever looks at it first applies those that are due:
+bring it, and the first call that reads it applies those that are due:
 
     CREATING -> CREATED -> IDLE <-> BUSY -> TERMINATING -> TERMINATED
     CREATING -> FAILED, and IDLE -> TERMINATED when the idle timeout has passed
@@ -26,6 +26,7 @@ from . import messages
 from .errors import InvalidRequestError, ServiceError
 from .paging import page
 from .tokens import TokenTable
+from .validation import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -308,12 +309,21 @@ class SessionStore:
 
     def set_state(self, session_id: str, state: str, reason: str | None) -> None:
         """Put a session into a state at once, whatever it was in before."""
-        session = self._sessions[session_id]
-        now = self.clock.now()
-        session.refresh(now)
-        session.ended_at = None
-        session.planned = []
-        session.enter(now, state, reason)
+        states = service_model().shape_for("SessionState").metadata["enum"]
+        if state not in states:
+            raise ValueError(f"unknown state {state!r}; there are {states}")
+        with self.lock:
+            session = self._sessions[session_id]
+            now = self.clock.now()
+            session.refresh(now)
+            session.ended_at = None
+            session.planned = []
+            session.enter(now, state, reason)
+
+    def change_settings(self, **changes: Any) -> None:
+        """Change some settings, for everything from now on."""
+        with self.lock:
+            self.settings = self.settings.changed(changes)
 
     def live(self, scope: Scope, work_group: str | None = None) -> list[Session]:
         """Return the sessions of an account and region that cost money."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 
@@ -25,6 +26,29 @@ class Call:
     """Whether this call started a session: False for a replayed token."""
     session_id: str | None
     """The session that the call is about, where there is one."""
+
+
+class CallLog:
+    """The calls so far. An entry is a `Call` as a dict, which the answer completes."""
+
+    def __init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+        self._lock = Lock()
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Add a call."""
+        with self._lock:
+            self._entries.append(entry)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all calls, in the order in which they arrived."""
+        with self._lock:
+            return [dict(entry) for entry in self._entries]
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        with self._lock:
+            self._entries.clear()
 
 
 @dataclass(frozen=True)

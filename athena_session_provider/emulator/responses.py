@@ -30,7 +30,7 @@ _ARN = re.compile(
 
 @dataclass
 class Request:
-    """One call of an operation, and what came of it."""
+    """One call of an operation, and its result."""
 
     operation: str
     parameters: dict[str, Any]

@@ -82,7 +82,7 @@ class Settings:
         "sagemaker-studio 1.1.0 waits for CREATED on 3.5",
     )
     ready_state_3_5: str = _variant(
-        "what becomes of a session of engine 3.5 that no client connects to",
+        "state of a session of engine 3.5 that no client connects to",
         {"CREATED": "it stays CREATED", "IDLE": "it becomes IDLE"},
         "sagemaker-studio 1.1.0 takes CREATED alone as ready, 1.1.1 CREATED, IDLE and BUSY",
     )
@@ -137,7 +137,7 @@ class Settings:
         "how IAM decides on a session id that is not known",
         {
             "allowed": "the service answers",
-            "denied": "AccessDeniedException, as no work group can be told",
+            "denied": "AccessDeniedException, because the work group is unknown",
         },
     )
     session_retention_seconds: float | None = _variant(

@@ -7,10 +7,10 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from athena_session_provider.service.poller import PollerPool
 from athena_session_provider.service.waiting import Clock, SystemClock
@@ -146,24 +146,44 @@ def _lock_file(mark: Mark) -> Path:
 
 @contextmanager
 def _locked(mark: Mark) -> Iterator[None]:
-    """Hold a lock that the operating system releases when the process ends, however it ends."""
+    """Hold a lock that the operating system releases when the process ends, however it ends.
+
+    Several processes may hold it; the last one removes the file.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
     file = _lock_file(mark)
     try:
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        handle = file.open("w")
+        handle = _shared_lock(file)
     except OSError:
         # Without the lock, only another command of this very stack could be wrong about it.
         yield
         return
     with handle:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_SH)
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
+            with suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink(missing_ok=True)
+
+
+def _shared_lock(file: Path) -> TextIO:
+    """Return the lock file, locked, as it is found by its name."""
+    import fcntl
+
+    while True:
+        handle = file.open("w")
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        with suppress(FileNotFoundError):
+            if file.stat().st_ino == os.fstat(handle.fileno()).st_ino:
+                return handle
+        # Its last holder has removed it in the meantime.
+        handle.close()
 
 
 def _is_locked(mark: Mark) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from athena_session_provider import inputs
 from athena_session_provider.inputs import IDENTITY, REGION, TIMEOUTS
 from athena_session_provider.operations.leftovers import end_leftovers, is_unfinished
+from athena_session_provider.service.accounts import require_allowed
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
@@ -20,6 +21,7 @@ from athena_session_provider.service.errors import (
     AthenaSessionError,
     CancelledError,
     ConfigurationError,
+    MissingCredentialsError,
     SessionNotFoundError,
 )
 from athena_session_provider.service.lifecycle import (
@@ -52,7 +54,8 @@ if TYPE_CHECKING:
 
     from athena_session_provider.operations.run import ProviderHost, Run
     from athena_session_provider.service.api import Athena, SessionStatus
-    from athena_session_provider.service.settings import StackConfiguration
+    from athena_session_provider.service.boto import BotoAthena
+    from athena_session_provider.service.settings import AwsSettings, StackConfiguration
 
 LIVENESS_SECONDS = 10.0
 """How old the status may be by which diff takes a session to be alive."""
@@ -168,8 +171,20 @@ class SessionOperations:
             checked[REGION] = resolved_region(settings)
         except ConfigurationError as exc:
             return [Failure("aws", str(exc))]
-        if settings.default_tags and checked.get("tags") != self._unknown:
-            checked["tags"] = dict(settings.default_tags) | (checked.get("tags") or {})
+        tags = checked.get("tags") or {}
+        if isinstance(tags, dict) and settings.tags(tags) != tags:
+            checked["tags"] = settings.tags(tags)
+        # What is not known yet may say as whom to call.
+        return self._check_account(settings, checked[REGION]) if known == aws else []
+
+    def _check_account(self, settings: AwsSettings, region: str) -> list[Failure]:
+        """Refuse an account that is not allowed in preview already, if there are credentials."""
+        try:
+            self._client(settings, region).require_allowed_account()
+        except MissingCredentialsError:
+            return []
+        except AthenaSessionError as exc:
+            return [Failure("aws", str(exc))]
         return []
 
     def _warn_of_cost(self, checked: Mapping[str, Any]) -> None:
@@ -425,6 +440,8 @@ class SessionOperations:
         identity = self._identity(news).owner
         with self._run.working(identity):
             tags, removed = inputs.changed_tags(olds, news)
+            ignored = aws_settings(self._config, news.get("aws")).ignore_tags
+            removed = [key for key in removed if key not in ignored]
             if tags or removed:
                 self._change_tags(session_id, news, tags, removed)
             self._end_leftovers_after(news, identity)
@@ -494,8 +511,13 @@ class SessionOperations:
     def _athena(self, props: Mapping[str, Any]) -> Athena:
         """Return the client of a resource: in the region that is stored with it."""
         settings = aws_settings(self._config, props.get("aws"))
-        region = props.get(REGION) or settings.region
-        return shared_athena(dataclasses.replace(settings, region=region))
+        # The account that the session is in; that of the credentials is checked at each call.
+        if account_id := props.get("account_id"):
+            require_allowed(settings, account_id)
+        return self._client(settings, props.get(REGION) or settings.region)
+
+    def _client(self, settings: AwsSettings, region: str | None) -> BotoAthena:
+        return shared_athena(dataclasses.replace(settings, region=region), self._host.cancelled)
 
     def _lifecycle(
         self, athena: Athena, props: Mapping[str, Any], deadline: Deadline

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from athena_session_provider.operations.leftovers import end_leftovers
+from athena_session_provider.service.accounts import require_allowed
 from athena_session_provider.service.boto import shared_athena
 from athena_session_provider.service.errors import (
     AccessDeniedError,
@@ -116,7 +117,10 @@ class StackSessionsOperations:
 
     def _athena(self, props: Mapping[str, Any]) -> Athena:
         settings = aws_settings(self._config, props.get("aws"))
-        return shared_athena(replace(settings, region=props.get("region") or settings.region))
+        if account_id := props.get("account_id"):
+            require_allowed(settings, account_id)
+        settings = replace(settings, region=props.get("region") or settings.region)
+        return shared_athena(settings, self._host.cancelled)
 
     def _outputs(self, identity: str, props: Mapping[str, Any]) -> dict[str, Any]:
         stored = {name: props[name] for name in (*INPUTS, "region") if name in props}

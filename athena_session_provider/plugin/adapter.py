@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import re
 import secrets
@@ -30,9 +29,11 @@ from athena_session_provider.plugin.names import (
 from athena_session_provider.plugin.schema import GET_SESSION, provider_settings
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.boto import shared_athena
+from athena_session_provider.service.configuration_keys import did_you_mean
 from athena_session_provider.service.errors import AthenaSessionError, ConfigurationError
 from athena_session_provider.service.ownership import is_identity
 from athena_session_provider.service.settings import aws_settings, resolved_region
+from athena_session_provider.service.values import integral, map_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -133,9 +134,9 @@ class Adapter:
         Returns:
             The inputs to store, and the failures.
         """
-        known = list(provider_settings())
+        known = provider_settings()
         failures = [
-            (name, f"is not known; {_did_you_mean(name, known)}")
+            (name, f"is not known; {did_you_mean(name, known)}")
             for name in news
             if name not in known and name not in _PULUMIS_OWN and not name.startswith("__")
         ]
@@ -361,7 +362,7 @@ def _by_schema_names() -> Iterator[None]:
 def _as_configuration(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provider's settings by the keys of a stack's configuration."""
     return {
-        f"aws:{name}": value if isinstance(value, str) else json.dumps(value)
+        f"aws:{name}": value if isinstance(value, str) else json.dumps(map_leaves(value, integral))
         for name, value in settings.items()
         if value is not None
     }
@@ -376,11 +377,6 @@ def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
     return to_camel_case(
         {name: value for name, value in props.items() if name not in _NOT_IN_SCHEMA}
     )
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(known)}"
 
 
 def _contains_unknown(value: Any) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from athena_session_provider.inputs import OUTPUTS, REGION
+from athena_session_provider.service.configuration_keys import camel_case
 from athena_session_provider.service.request import start_session_members
-from athena_session_provider.service.settings import camel_case
 
 Shape = Any
 """A shape of botocore's model; None for a value whose keys are no names."""
@@ -22,7 +22,7 @@ OWN_INPUTS = ("adopt_session_id", "restart_when_dead", "triggers", REGION)
 """Inputs of a session that StartSession does not have."""
 
 # A quoted text is a user's value; a word with an underscore in it may be a name of ours.
-_AWS_SETTING = re.compile(r"\baws:([a-z][A-Za-z]+)")
+_AWS_SETTING = re.compile(r"(?<![\w:])aws:([a-z][A-Za-z]+)")
 _QUOTED_OR_NAME = re.compile(r'"[^"]*"|\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b')
 
 

@@ -13,9 +13,9 @@ from importlib import metadata
 from typing import Any
 
 from athena_session_provider.plugin.examples import EXAMPLES
-from athena_session_provider.plugin.names import Shape, structure_members
+from athena_session_provider.plugin.names import Shape, in_schema_terms, structure_members
+from athena_session_provider.service.configuration_keys import KEYS, Key, camel_case
 from athena_session_provider.service.request import service_model, start_session_members
-from athena_session_provider.service.settings import camel_case
 
 PACKAGE = "athena-session"
 SESSION = f"{PACKAGE}:index:Session"
@@ -30,7 +30,11 @@ FILLED_IN = ("engine_configuration",)
 IN_PLACE = ("tags", "restart_when_dead")
 """Inputs that a running session can take; a change of any other one starts a new session."""
 
-SECRET_SETTINGS = ("accessKey", "secretKey", "token")
+SECRET_SETTINGS = frozenset(
+    {key.name for key in KEYS.values() if key.secret}
+    | {"assumeRoleWithWebIdentity", "httpProxy", "httpsProxy"}
+)
+"""Settings that are, or may contain, credentials: they are stored encrypted."""
 
 Schema = dict[str, Any]
 
@@ -43,7 +47,7 @@ def version() -> str:
 @functools.cache
 def package_schema() -> Schema:
     """Return the schema of the package, as ``pulumi package get-schema`` prints it."""
-    types: dict[str, Schema] = {"athena-session:index:AssumeRole": _assume_role()}
+    types = _structure_types()
     inputs = _session_inputs(types)
     settings = provider_settings()
     return {
@@ -111,69 +115,101 @@ _ALWAYS_THERE = ("sessionId", "state", "engineVersion", "clientRequestToken")
 
 
 def provider_settings() -> dict[str, Schema]:
-    """Return the schema of the provider's settings."""
-    return {
-        "region": _text("Region to start sessions in, such as `eu-west-1`."),
-        "profile": _text("Profile of the AWS configuration files."),
-        "accessKey": _secret("Access key ID."),
-        "secretKey": _secret("Secret access key."),
-        "token": _secret("Session token of temporary credentials."),
-        "assumeRoles": {
-            "type": "array",
-            "items": {"$ref": "#/types/athena-session:index:AssumeRole"},
-            "description": "Roles to assume one after the other.",
-        },
-        "endpoints": {
-            "type": "array",
-            "items": TEXT_MAP,
-            "description": (
-                "Endpoint URLs by service (`athena`, `sts`), as in "
-                '`[{"athena": "http://localhost:4566"}]`.'
-            ),
-        },
-        "defaultTags": {
-            **TEXT_MAP,
-            "description": "Tags of every session, which its own tags override.",
-        },
-    }
+    """Return the schema of the provider's settings, which are the keys of pulumi-aws."""
+    settings = {}
+    for key in KEYS.values():
+        spec = _STRUCTURED.get(key.name) or {"type": _scalar_type(key)}
+        settings[key.name] = {**spec, "description": in_schema_terms(key.note)}
+        if key.name in SECRET_SETTINGS:
+            settings[key.name]["secret"] = True
+    return settings
+
+
+def _scalar_type(key: Key) -> str:
+    for name, example in (("boolean", True), ("integer", 1)):
+        try:
+            if key.read(example) is example:
+                return name
+        except ValueError:
+            continue
+    return "string"
 
 
 def _text(description: str) -> Schema:
     return {"type": "string", "description": description}
 
 
-def _secret(description: str) -> Schema:
-    return {"type": "string", "description": description, "secret": True}
+def _list(description: str) -> Schema:
+    return {"type": "array", "items": {"type": "string"}, "description": description}
 
 
-def _assume_role() -> Schema:
+def _structure_types() -> dict[str, Schema]:
+    """Return the types of the structured settings."""
+    role = {
+        "roleArn": _text("ARN of the role."),
+        "sessionName": _text("Name of the role session."),
+        "policy": _text("JSON text of a policy that restricts the role further."),
+        "policyArns": _list("ARNs of managed policies that restrict the role further."),
+        "duration": _text("How long the credentials are valid, such as `1h`; 15 minutes to 12 h."),
+    }
     return {
-        "type": "object",
-        "description": "A role to assume; the arguments are those of STS AssumeRole.",
-        "properties": {
-            "roleArn": _text("ARN of the role."),
-            "sessionName": _text("Name of the role session."),
-            "externalId": _text("External id that the role's trust policy asks for."),
-            "policy": _text("JSON text of a policy that restricts the role further."),
-            "policyArns": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "ARNs of managed policies that restrict the role further.",
+        f"{PACKAGE}:index:AssumeRole": {
+            "type": "object",
+            "description": "A role to assume; the arguments are those of STS AssumeRole.",
+            "properties": {
+                **role,
+                "externalId": _text("External id that the role's trust policy requires."),
+                "sourceIdentity": _text("Source identity of the role session."),
+                "tags": {**TEXT_MAP, "description": "Tags of the role session."},
+                "transitiveTagKeys": _list("Keys of the tags that later roles of the list get."),
             },
-            "sourceIdentity": _text("Source identity of the role session."),
-            "tags": {**TEXT_MAP, "description": "Tags of the role session."},
-            "transitiveTagKeys": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "Keys of the tags that further roles in the list get, too.",
-            },
-            "durationSeconds": {
-                "type": "integer",
-                "description": "Seconds until the credentials expire and are renewed.",
+            "required": ["roleArn"],
+        },
+        f"{PACKAGE}:index:AssumeRoleWithWebIdentity": {
+            "type": "object",
+            "description": "A role to assume with the token of an identity provider.",
+            "properties": {
+                **role,
+                "webIdentityToken": {**_text("The token."), "secret": True},
+                "webIdentityTokenFile": _text("File with the token."),
             },
         },
-        "required": ["roleArn"],
+        f"{PACKAGE}:index:DefaultTags": {
+            "type": "object",
+            "description": "Tags of each session.",
+            "properties": {"tags": {**TEXT_MAP, "description": "The tags."}},
+        },
+        f"{PACKAGE}:index:IgnoreTags": {
+            "type": "object",
+            "description": "Tags that are not set, changed or removed.",
+            "properties": {
+                "keys": _list("Their keys."),
+                "keyPrefixes": _list("What their keys begin with."),
+            },
+        },
     }
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/types/{PACKAGE}:index:{name}"}
+
+
+_TEXTS: Schema = {"type": "array", "items": {"type": "string"}}
+
+_STRUCTURED: dict[str, Schema] = {
+    "assumeRole": _reference("AssumeRole"),
+    "assumeRoles": {"type": "array", "items": _reference("AssumeRole")},
+    "assumeRoleWithWebIdentity": _reference("AssumeRoleWithWebIdentity"),
+    "sharedConfigFiles": _TEXTS,
+    "sharedCredentialsFiles": _TEXTS,
+    "endpoints": {"type": "array", "items": TEXT_MAP},
+    "defaultTags": _reference("DefaultTags"),
+    "ignoreTags": _reference("IgnoreTags"),
+    "allowedAccountIds": _TEXTS,
+    "forbiddenAccountIds": _TEXTS,
+    "userAgents": _TEXTS,
+}
+"""The types of the settings that are lists and maps."""
 
 
 def _session_description() -> str:

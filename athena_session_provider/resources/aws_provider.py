@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import pulumi
 from pulumi import Output
 
 from athena_session_provider.resources.args import AwsConfig
-from athena_session_provider.service.settings import DEFAULT_NAMESPACE
+from athena_session_provider.service.configuration_keys import KEYS, Key, camel_case, parsed
+from athena_session_provider.service.settings import DEFAULT_NAMESPACE, OVERRULED_BY_PROFILE
 
 if TYPE_CHECKING:
     from pulumi import ResourceOptions
@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
 
 def aws_config_from_provider(provider: pulumi.ProviderResource) -> AwsConfig:
-    """Give the region, profile and endpoints of an explicit ``aws.Provider``, for a ``Session``.
+    """Return the region, profile and endpoints of an explicit ``aws.Provider``, for a ``Session``.
 
     What the provider does not set comes from the environment, as for the provider itself, and not
-    from the stack's configuration. A provider with keys is refused as soon as they are known: a
-    session cannot store keys.
-
-    Pulumi lets a program read no more of a provider: not the roles that it assumes, its default
-    tags, its files of credentials or its web identity. For roles, tags and keys, write an
-    ``AwsConfig`` instead, and give it to ``SparkWorkgroup`` and ``Session`` alike.
+    from the stack's configuration. A provider with keys, roles, default tags, accounts or anything
+    else that a session would need to know is refused with a sentence. Write an ``AwsConfig``
+    instead, and give it to ``SparkWorkgroup`` and ``Session`` alike.
     """
     return AwsConfig.from_provider(provider)
 
@@ -41,44 +38,53 @@ def aws_provider_from_config(
     from pulumi_aws import Provider
 
     stack = pulumi.Config(config.config_namespace or DEFAULT_NAMESPACE)
+    arguments: dict[str, Any] = {}
+    for key in KEYS.values():
+        given = None if key.secret else getattr(config, key.argument)
+        value = _of_stack(stack, key) if given is None else given
+        if value is not None:
+            arguments[key.argument] = _for_the_plugin(key, value) if key.structured else value
+    if config.profile is not None and config.config_namespace is None:
+        for argument in OVERRULED_BY_PROFILE:
+            if getattr(config, argument, None) is None:
+                arguments.pop(argument, None)
+    if (role := arguments.pop("assume_role", None)) is not None:
+        arguments.setdefault("assume_roles", role.apply(lambda one: [one]))
+    return Provider(name, **arguments, opts=opts)
 
-    def either(given: Any, key: str) -> Any:
-        return stack.get(key) if given is None else given
 
-    def structure(given: Any, key: str) -> Any:
-        found = stack.get_object(key) if given is None else given
-        # The plugin is handed JSON, in which names are as in the stack's configuration.
-        return None if found is None else Output.from_input(found).apply(_camel_keys)
+def _of_stack(stack: pulumi.Config, key: Key) -> Any:
+    if key.secret:
+        return stack.get_secret(key.name)
+    text = stack.get(key.name)
+    if text is None or key.structured:
+        return None if text is None else parsed(text)
+    try:
+        return key.read(text)  # a number or a truth value, where it is one
+    except ValueError as exc:
+        message = f"{stack.full_key(key.name)} {exc}."
+        raise pulumi.RunError(message) from None
 
-    endpoints = structure(config.endpoints, "endpoints")
-    tags = config.default_tags
-    if tags is None:
-        tags = stack.get_object("defaultTags")
-    return Provider(
-        name,
-        region=either(config.region, "region"),
-        profile=either(config.profile, "profile"),
-        access_key=stack.get_secret("accessKey"),
-        secret_key=stack.get_secret("secretKey"),
-        token=stack.get_secret("token"),
-        assume_roles=structure(config.assume_roles, "assumeRoles"),
-        endpoints=endpoints and endpoints.apply(_listed_maps),
-        default_tags=None if tags is None else Output.from_input(tags).apply(_default_tags),
-        opts=opts,
-    )
+
+def _for_the_plugin(key: Key, value: Any) -> Output[Any]:
+    """Return a structure as the plugin is handed it: in JSON, with the configuration's names."""
+
+    def converted(found: Any) -> Any:
+        if key.name == "defaultTags":
+            return {"tags": found.get("tags", found)}
+        if key.name == "endpoints" and isinstance(found, Mapping):
+            return [found]
+        return _camel_keys(found)
+
+    return Output.from_input(value).apply(converted)
 
 
 def _camel_keys(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_camel_keys(item) for item in value]
-    if isinstance(value, Mapping):
-        return {re.sub(r"_([a-z])", lambda m: m[1].upper(), key): value[key] for key in value}
-    return value
-
-
-def _listed_maps(value: Any) -> Any:
-    return [value] if isinstance(value, Mapping) else value
-
-
-def _default_tags(value: Mapping[str, Any]) -> Any:
-    return {"tags": value.get("tags", value)}
+    if not isinstance(value, Mapping):
+        return value
+    found = {camel_case(name): item for name, item in value.items()}
+    if seconds := found.pop("durationSeconds", None):
+        found["duration"] = f"{int(seconds)}s"
+    return found

@@ -17,6 +17,7 @@ from athena_session_provider.resources.args import (
     ClassificationArgs,
     EngineConfigurationArgs,
 )
+from athena_session_provider.resources.explicit_provider import DYNAMIC, provider_of, session_aws
 from athena_session_provider.resources.stack_sessions import identity_for, note_used
 
 TYPE = "pulumi-python:dynamic/athena:Session"
@@ -92,7 +93,8 @@ class Session(Resource, module="athena", name="Session"):
             restart_when_dead: Whether ``pulumi up`` starts a session again that has ended. With
                 False, the resource keeps the ended session until an argument or trigger changes.
             adopt_session_id: Take over this running session instead of starting one.
-            aws: Region and credentials, if they differ from the stack's.
+            aws: Region and credentials, if they differ from the stack's. An ``aws.Provider`` in
+                ``opts``, or from the parent, gives region, profile and endpoints, too.
             opts: Resource options. ``custom_timeouts`` (create and delete; default 10 minutes)
                 limits the wait. With ``protect``, a session that ended is not replaced; a warning
                 says so. ``import_`` does not work: use ``adopt_session_id``.
@@ -120,7 +122,7 @@ class Session(Resource, module="athena", name="Session"):
             "triggers": triggers,
             "restart_when_dead": restart_when_dead,
             "adopt_session_id": adopt_session_id,
-            "aws": _plain(aws),
+            "aws": _plain(session_aws(aws, opts)),
         }
         super().__init__(
             AthenaSessionProvider(),
@@ -196,7 +198,11 @@ def _identity(
     note_used(properties["adopt_session_id"])
     if not reads:
         identity["owner"] = identity_for(
-            name, opts.parent, properties["work_group"], properties["aws"]
+            name,
+            opts.parent,
+            properties["work_group"],
+            properties["aws"],
+            provider_of(opts, DYNAMIC),
         )
     return identity
 

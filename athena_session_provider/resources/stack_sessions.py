@@ -46,6 +46,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
         aws: Input[Mapping[str, Any]] | None,
         sessions: Input[list[str]],
         used: Input[list[str]],
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the identity.
 
@@ -55,6 +56,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
             aws: Region and credentials, as of the sessions.
             sessions: Hashes of the names of the program's sessions.
             used: Ids of the sessions that the program reads or adopts.
+            opts: Resource options.
         """
         super().__init__(
             StackSessionsProvider(),
@@ -68,6 +70,7 @@ class StackSessions(Resource, module="athena", name="StackSessions"):
                 "account_id": None,
                 "identity": None,
             },
+            opts,
         )
 
 
@@ -104,6 +107,7 @@ def identity_for(
     parent: pulumi.Resource | None,
     work_group: Input[str] | None,
     aws: Input[Mapping[str, Any]] | None,
+    provider: pulumi.ProviderResource | None = None,
 ) -> Output[str]:
     """Return the identity that a session is marked with, registering its resource if needed.
 
@@ -115,6 +119,7 @@ def identity_for(
         parent: The session's parent.
         work_group: The session's work group.
         aws: The session's ``aws`` argument, as plain maps.
+        provider: The explicit provider of dynamic resources that the session has.
     """
     program = _program()
     parents = [parent.pulumi_resource_type, parent.pulumi_resource_name] if parent else []
@@ -136,6 +141,7 @@ def identity_for(
                 aws=aws,
                 sessions=lists.apply(lambda declared: declared[0]),
                 used=lists.apply(lambda declared: declared[1]),
+                opts=pulumi.ResourceOptions(provider=provider),
             )
         return program.identities[key].identity
 

@@ -397,7 +397,7 @@ class SparkWorkgroup(pulumi.ComponentResource):
         elif provider := self.get_provider("aws:athena/workgroup:Workgroup"):
             readable = explicit_provider.readable(provider)
             settings = readable.apply(lambda found: found["aws"])
-            can_check = readable.apply(lambda found: not found["keys"])
+            can_check = readable.apply(lambda found: not found["refused"])
         common: dict[str, Any] = {
             "region": place.apply(lambda place: place.region),
             "account_id": place.apply(lambda place: place.account_id),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import email.utils
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from athena_session_provider.service import errors
+from athena_session_provider.service.accounts import is_restricted, require_allowed
 from athena_session_provider.service.api import (
     SESSIONS_PER_PAGE,
     SessionDetails,
@@ -15,42 +17,46 @@ from athena_session_provider.service.api import (
     SessionStatus,
     StartedSession,
 )
-from athena_session_provider.service.boto_errors import local_error, service_error
+from athena_session_provider.service.background import SingleFlight
+from athena_session_provider.service.boto_errors import (
+    credentials_error,
+    local_error,
+    service_error,
+)
 from athena_session_provider.service.ownership import without_mark
 from athena_session_provider.service.request import from_response, to_tag_list
-from athena_session_provider.service.settings import (
-    AwsSettings,
-    account_of,
-    boto3_session,
-    client_config,
-    resolved_region,
-)
+from athena_session_provider.service.settings import AwsSettings, resolved_region
 from athena_session_provider.service.states import SessionState
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import boto3
+    from athena_session_provider.service.credentials import AwsSession
+
+T = TypeVar("T")
 
 
 class BotoAthena:
     """``Athena`` by boto3. One client is shared by all threads, as boto3 allows."""
 
-    def __init__(self, settings: AwsSettings) -> None:
-        """Make the client; raises ConfigurationError. Nothing is sent yet."""
+    def __init__(self, settings: AwsSettings, cancelled: threading.Event | None = None) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            settings: Where and as whom to call.
+            cancelled: Ends a wait for credentials, and for the answer to a call that only reads.
+
+        Raises:
+            ConfigurationError: The profile, a file or the region is wrong.
+        """
         self._settings = settings
-        self._session: boto3.Session = boto3_session(settings)
+        self._cancelled = cancelled
         self._region = resolved_region(settings)
-        with self._translated("CreateClient", "the client"):
-            self._client = self._session.client(
-                "athena",
-                region_name=self._region,
-                endpoint_url=settings.endpoint("athena"),
-                config=client_config(),
-            )
-        self._account_lock = threading.Lock()
-        self._account: tuple[str | None] | None = None
+        self._connecting: SingleFlight[_Connection] = SingleFlight()
+        self._connected: _Connection | None = None
+        self._asking: SingleFlight[str] = SingleFlight()
+        self._account: tuple[str | None, str] | None = None
 
     @property
     def region(self) -> str:
@@ -59,11 +65,79 @@ class BotoAthena:
 
     @property
     def account_id(self) -> str | None:
-        """The account of the credentials, asked for once; None where it cannot be had."""
-        with self._account_lock:
-            if self._account is None:
-                self._account = (account_of(self._session, self._settings),)
-            return self._account[0]
+        """The account of the credentials, asked for once; None where it cannot be had.
+
+        Raises CredentialsError or MissingCredentialsError for want of credentials.
+        """
+        account, _ = self._account_or_reason()
+        return account
+
+    def require_allowed_account(self) -> None:
+        """Do nothing for credentials of an account that the settings allow.
+
+        Calls STS, once, if the settings allow or forbid accounts.
+
+        Raises:
+            AccountNotAllowedError: The account is not allowed, or cannot be found out.
+            CredentialsError: The credentials cannot be had.
+            MissingCredentialsError: There are none.
+        """
+        if is_restricted(self._settings):
+            account, reason = self._account_or_reason()
+            require_allowed(self._settings, account, why=reason)
+
+    def _account_or_reason(self) -> tuple[str | None, str]:
+        """Return the account, or None and why it is not known."""
+        if self._account is None:
+            if self._settings.skip_requesting_account_id:
+                return None, "aws:skipRequestingAccountId is true"
+            connection = self._connection()
+            session, credentials = connection.session, connection.credentials
+            try:
+                account = self._in_background(self._asking, lambda: session.account_of(credentials))
+            except errors.CancelledError:
+                raise
+            except (errors.CapacityError, errors.InternalServiceError) as exc:
+                return None, str(exc)
+            except errors.AthenaSessionError as exc:
+                # An endpoint that has no STS, or a network that does not reach it: not asked again.
+                self._account = (None, str(exc))
+            else:
+                self._account = (account, "")
+        return self._account
+
+    def _connection(self) -> _Connection:
+        """Return the client, with credentials that are fresh.
+
+        Credentials may come from a slow process or network: who waits for them can be cancelled.
+        """
+        connection = self._connected
+        if connection is None:
+            connection = self._in_background(self._connecting, self._connect)
+            self._connected = connection
+        elif connection.needs_refresh():
+            self._in_background(self._connecting, connection.refresh)
+        return connection
+
+    def _connect(self) -> _Connection:
+        from athena_session_provider.service.credentials import AwsSession
+
+        session = AwsSession(self._settings, self._region, self._cancelled)
+        credentials = session.require_credentials()
+        with self._translated("CreateClient", "the client"), _MAKING_CLIENTS:
+            client = session.create_client("athena", region_name=self._region)
+        return _Connection(session, credentials, client)
+
+    def _in_background(self, flight: SingleFlight[T], work: Callable[[], T]) -> T:
+        from athena_session_provider.service.credentials import CREDENTIALS_SECONDS
+
+        def late() -> Exception:
+            return errors.CredentialsError(
+                f"The AWS credentials were not there after {CREDENTIALS_SECONDS:g} seconds. Check "
+                "what supplies them, and the network."
+            )
+
+        return flight.run(work, seconds=CREDENTIALS_SECONDS, late=late, cancelled=self._cancelled)
 
     def start_session(
         self, request: Mapping[str, Any], client_request_token: str
@@ -188,9 +262,21 @@ class BotoAthena:
     def _call(self, operation: str, subject: str, **parameters: Any) -> dict[str, Any]:
         from botocore import xform_name
 
-        method: Callable[..., dict[str, Any]] = getattr(self._client, xform_name(operation))
-        with self._translated(operation, subject):
-            return method(**parameters)
+        # Before every call: nothing is read or changed in an account that is not allowed.
+        self.require_allowed_account()
+        client = self._connection().client
+        method: Callable[..., dict[str, Any]] = getattr(client, xform_name(operation))
+
+        def send() -> dict[str, Any]:
+            with self._translated(operation, subject):
+                return method(**parameters)
+
+        if self._cancelled is None or not operation.startswith(("Get", "List")):
+            # The answer to a call that changes something is always waited for.
+            return send()
+        reading: SingleFlight[dict[str, Any]] = SingleFlight()
+        # botocore's own timeouts end the call, if nothing is cancelled.
+        return reading.run(send, cancelled=self._cancelled)
 
     @contextmanager
     def _translated(self, operation: str, subject: str) -> Iterator[None]:
@@ -199,25 +285,58 @@ class BotoAthena:
         try:
             yield
         except ClientError as exc:
+            if exc.operation_name not in (operation, "Unknown"):
+                # Credentials that were renewed while the call was signed.
+                raise credentials_error(
+                    exc, region=self._region, profile=self._settings.profile
+                ) from exc
             raise service_error(exc, operation, self._region, subject) from exc
         except BotoCoreError as exc:
             endpoint = self._settings.endpoint("athena") or f"athena in {self._region}"
-            raise local_error(exc, operation, self._region, subject, endpoint) from exc
+            profile = self._settings.profile
+            raise local_error(
+                exc, operation, self._region, subject, endpoint, profile=profile
+            ) from exc
 
+
+@dataclass(frozen=True)
+class _Connection:
+    """A client of Athena, and what it signs with."""
+
+    session: AwsSession
+    credentials: Any
+    client: Any
+
+    def needs_refresh(self) -> bool:
+        """Return whether the next call would renew the credentials."""
+        needed = getattr(self.credentials, "refresh_needed", None)
+        return needed is not None and bool(needed())
+
+    def refresh(self) -> _Connection:
+        self.session.require_credentials()
+        return self
+
+
+_MAKING_CLIENTS = threading.Lock()
+"""boto3 may not make two clients of a session at a time, and making them reads many files."""
 
 _shared: dict[AwsSettings, BotoAthena] = {}
 _shared_lock = threading.Lock()
 
 
-def shared_athena(settings: AwsSettings) -> BotoAthena:
-    """Return the client of these settings, which all threads of the process share.
+def shared_athena(settings: AwsSettings, cancelled: threading.Event | None = None) -> BotoAthena:
+    """Return the one client of these settings that all threads of the process share.
 
-    Raises ConfigurationError.
+    Args:
+        settings: Where and as whom to call.
+        cancelled: As for BotoAthena; that of the first caller counts.
+
+    Raises:
+        ConfigurationError: The profile, a file or the region is wrong.
     """
-    # boto3 may not make two clients at a time, and making one takes long.
     with _shared_lock:
         if settings not in _shared:
-            _shared[settings] = BotoAthena(settings)
+            _shared[settings] = BotoAthena(settings, cancelled)
         return _shared[settings]
 
 

@@ -6,6 +6,8 @@
     ├── ConfigurationError           invalid AWS configuration
     │   ├── MissingRegionError
     │   ├── MissingCredentialsError
+    │   ├── CredentialsError         credentials that were refused, expired or need a person
+    │   ├── AccountNotAllowedError   of aws:allowedAccountIds and aws:forbiddenAccountIds
     │   └── WrongAccountError        the credentials are of another account than the session
     ├── InvalidArgumentError         an argument that the API model refuses
     ├── EndpointUnreachableError     no answer from the service
@@ -79,6 +81,21 @@ class MissingCredentialsError(ConfigurationError):
             "`aws:accessKey` and `aws:secretKey` (with --secret), in the stack's configuration, "
             "or give credentials in any way that the AWS SDK for Python reads."
         )
+
+
+class CredentialsError(ConfigurationError):
+    """Credentials are set up, and cannot be had: refused, expired, or a person has to do something.
+
+    The message says where they come from and what to run.
+    """
+
+
+class AccountNotAllowedError(ConfigurationError):
+    """The account is not one that the settings allow, so that nothing was done in it."""
+
+    def __init__(self, account_id: str | None, reason: str) -> None:
+        self.account_id = account_id
+        super().__init__(reason)
 
 
 class WrongAccountError(ConfigurationError):

@@ -219,7 +219,7 @@ class SessionLifecycle:
                 self._finish(status.session_id, attempt.request)
             except ServiceError as exc:
                 # As it is tagged, a later command would take it for a leftover.
-                self._retry(lambda: self._athena.terminate_session(status.session_id))
+                self.terminate(status.session_id)
                 self._warn(
                     f"Session {status.session_id} is started again without tags, because its tag "
                     f"{CREATE_TAG} cannot be changed. {exc}"

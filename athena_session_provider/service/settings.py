@@ -5,73 +5,61 @@ What no key sets comes from boto3's own chain: environment, profile, container, 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
-from athena_session_provider.service.errors import (
-    ConfigurationError,
-    MissingCredentialsError,
-    MissingRegionError,
+from athena_session_provider.service.configuration_keys import (
+    KEYS,
+    AwsSettings,
+    WebIdentityRole,
+    camel_case,
+    did_you_mean,
 )
+from athena_session_provider.service.errors import ConfigurationError, MissingRegionError
+from athena_session_provider.service.request import Failure
 
 if TYPE_CHECKING:
+    import threading
+
     import boto3
+
+__all__ = [
+    "ARGUMENTS",
+    "CONFIG_NAMESPACE",
+    "DEFAULT_NAMESPACE",
+    "OVERRULED_BY_PROFILE",
+    "AwsSettings",
+    "StackConfiguration",
+    "aws_settings",
+    "boto3_session",
+    "check_aws",
+    "client_config",
+    "resolved_region",
+]
 
 DEFAULT_NAMESPACE = "aws"
 """The stack configuration namespace that pulumi-aws reads."""
 
-CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 10.0
-"""How long one attempt waits for an answer. botocore's own 60 seconds look like a hang."""
+CONFIG_NAMESPACE = "config_namespace"
+"""The member of the ``aws`` argument that names another one."""
 
-CONNECTIONS = 256
-"""Connections that a client may keep: the provider works on that many sessions side by side."""
-
-_ASSUME_ROLE_ARGUMENTS = {
-    "sessionName": "RoleSessionName",
-    "externalId": "ExternalId",
-    "policy": "Policy",
-    "policyArns": "PolicyArns",
-    "sourceIdentity": "SourceIdentity",
-    "tags": "Tags",
-    "transitiveTagKeys": "TransitiveTagKeys",
+OVERRULED_BY_PROFILE = {
+    *(key.argument for key in KEYS.values() if key.secret),
+    "assume_role_with_web_identity",
 }
-"""Keys of ``aws:assumeRoles`` and the members of STS AssumeRole that they set."""
+"""What of the stack's configuration a resource with a profile of its own does not use."""
 
-
-@dataclass(frozen=True)
-class AwsSettings:
-    """Where and as whom to call AWS; hashable, so that clients can be shared by it."""
-
-    region: str | None = None
-    profile: str | None = None
-    access_key: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-    assume_roles: str = field(default="[]", repr=False)
-    """JSON list of the roles to assume one after the other, as in ``aws:assumeRoles``."""
-    endpoints: tuple[tuple[str, str], ...] = ()
-    """Pairs of a service's name and its endpoint URL."""
-    default_tags: tuple[tuple[str, str], ...] = ()
-
-    def endpoint(self, service: str) -> str | None:
-        """Give the endpoint URL set for a service.
-
-        An emulator of AWS has all services at one place: STS without an endpoint of its own is
-        asked where Athena is, and not at AWS with credentials that are not meant for it.
-        """
-        endpoints = dict(self.endpoints)
-        return endpoints.get(service) or (endpoints.get("athena") if service == "sts" else None)
+ARGUMENTS = (*(key.argument for key in KEYS.values() if not key.secret), CONFIG_NAMESPACE)
+"""Members of the ``aws`` argument. None of them is a credential, since arguments are stored."""
 
 
 class StackConfiguration(Protocol):
     """The stack's configuration, by full keys such as ``aws:region``."""
 
     def get(self, key: str, /) -> Any:
-        """Give a value, structured ones as JSON text; None where there is none."""
+        """Return a value, structured ones as JSON text; None where there is none."""
         ...
 
 
@@ -80,209 +68,186 @@ def aws_settings(
 ) -> AwsSettings:
     """Read the settings of one resource.
 
-    ``override`` is the resource's ``aws`` argument, in snake_case; what it leaves out comes
-    from the stack.
+    A profile, a role or a list of the resource replaces the stack's as a whole. With a profile of
+    its own, a resource uses neither the stack's keys nor its web identity.
 
-    Raises ConfigurationError for a value that cannot be read.
+    Args:
+        config: The stack's configuration.
+        override: The resource's ``aws`` argument, in snake_case; what it leaves out comes from
+            the stack.
+
+    Raises:
+        ConfigurationError: A value cannot be read, or two contradict each other.
     """
-    override = {key: value for key, value in (override or {}).items() if value is not None}
-    namespace = override.get("config_namespace", DEFAULT_NAMESPACE)
+    given = {key: value for key, value in (override or {}).items() if value is not None}
+    namespace = given.get(CONFIG_NAMESPACE, DEFAULT_NAMESPACE)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for key in KEYS.values():
+        if key.argument in given and not key.secret:
+            place, raw = f"aws.{key.argument}", given[key.argument]
+        else:
+            place = f"{namespace}:{key.name}"
+            raw = config.get(place)
+            if raw is None or (raw == "" and not key.name.endswith("Proxy")):
+                continue
+        try:
+            values[key.argument] = key.read(raw)
+        except ValueError as exc:
+            raise ConfigurationError(f"{place} {exc}.") from None
+        places[key.argument] = place
+    if "profile" in given and CONFIG_NAMESPACE not in given:
+        # They would win over the profile, and be of another account.
+        for name in OVERRULED_BY_PROFILE - set(given):
+            values.pop(name, None)
+    _require_consistent(values, places, namespace)
+    if "assume_role" in values:
+        values.setdefault("assume_roles", values.pop("assume_role"))
+    known = AwsSettings.__dataclass_fields__
+    return AwsSettings(**{name: value for name, value in values.items() if name in known})
 
-    def value(key: str) -> Any:
-        return config.get(f"{namespace}:{key}")
 
-    def structure(key: str, name: str) -> Any:
-        return override[name] if name in override else _parsed(f"{namespace}:{key}", value(key))
-
-    if bool(value("accessKey")) != bool(value("secretKey")):
-        message = (
+def _require_consistent(values: dict[str, Any], places: Mapping[str, str], namespace: str) -> None:
+    if ("access_key" in values) != ("secret_key" in values):
+        raise ConfigurationError(
             f"Of {namespace}:accessKey and {namespace}:secretKey only one is set in the stack's "
             "configuration; set both, or none."
         )
-        raise ConfigurationError(message)
-    roles = structure("assumeRoles", "assume_roles")
-    if roles is None:
-        role = _parsed(f"{namespace}:assumeRole", value("assumeRole"))
-        roles = [] if role is None else [role]
-    return AwsSettings(
-        region=override.get("region") or value("region") or None,
-        profile=override.get("profile") or value("profile") or None,
-        access_key=value("accessKey") or None,
-        secret_key=value("secretKey") or None,
-        token=value("token") or None,
-        assume_roles=json.dumps([_role(role) for role in roles], sort_keys=True),
-        endpoints=_endpoints(structure("endpoints", "endpoints")),
-        default_tags=_default_tags(structure("defaultTags", "default_tags")),
-    )
+    if "token" in values and "access_key" not in values:
+        raise ConfigurationError(
+            f"{namespace}:token is set without {namespace}:accessKey and {namespace}:secretKey, "
+            "which it belongs to; set all three, or none."
+        )
+    if "assume_role" in values and "assume_roles" in values:
+        one, several = places["assume_role"], places["assume_roles"]
+        if one.split(":")[0] == several.split(":")[0] or (
+            one.startswith("aws.") and several.startswith("aws.")
+        ):
+            raise ConfigurationError(f"{one} and {several} are both set; remove {one}.")
+        # That of the resource replaces that of the stack.
+        del values["assume_role" if several.startswith("aws.") else "assume_roles"]
+    restricted = [
+        name for name in ("allowed_account_ids", "forbidden_account_ids") if values.get(name)
+    ]
+    if values.get("skip_requesting_account_id") and restricted:
+        raise ConfigurationError(
+            f"{places[restricted[0]]} cannot be checked, because "
+            f"{places['skip_requesting_account_id']} is true; remove one of them."
+        )
+
+
+def check_aws(aws: Mapping[str, Any], unknown: object = None) -> list[Failure]:
+    """List what is wrong with an ``aws`` argument; never raises.
+
+    Args:
+        aws: The argument.
+        unknown: The value that stands for one that is not known yet.
+    """
+    failures = []
+    for name, value in aws.items():
+        path = f"aws.{name}"
+        argument = next((key for key in KEYS.values() if name in (key.argument, key.name)), None)
+        if argument and argument.secret:
+            failures.append(
+                Failure(
+                    path,
+                    "is a credential, and inputs are stored in the state. Set it in the stack's "
+                    f"configuration: `pulumi config set --secret aws:{argument.name} ...`; for one "
+                    "resource, use another namespace than aws and name it in config_namespace",
+                )
+            )
+        elif name not in ARGUMENTS:
+            failures.append(Failure(path, f"is not known; {did_you_mean(str(name), ARGUMENTS)}"))
+        elif value is not None and not _has(value, unknown):
+            failures += _check_argument(name, value)
+    return failures
+
+
+def _check_argument(name: str, value: Any) -> list[Failure]:
+    if name == CONFIG_NAMESPACE:
+        if isinstance(value, str) and value and ":" not in value:
+            return []
+        return [Failure(f"aws.{name}", "must be the name of a namespace, such as team")]
+    key = KEYS[camel_case(name)]
+    try:
+        read = key.read(value)
+    except ValueError as exc:
+        return [Failure(f"aws.{name}", str(exc))]
+    if isinstance(read, WebIdentityRole) and read.token:
+        return [
+            Failure(
+                f"aws.{name}",
+                "has a webIdentityToken, which is a credential, and inputs are stored in the "
+                "state. Give webIdentityTokenFile, or set it in the stack's configuration",
+            )
+        ]
+    if name in ("http_proxy", "https_proxy") and urlsplit(str(read)).password:
+        return [
+            Failure(
+                f"aws.{name}",
+                "has a password, and inputs are stored in the state. Set it in the stack's "
+                f"configuration: `pulumi config set --secret aws:{key.name} ...`",
+            )
+        ]
+    return []
+
+
+def _has(value: Any, unknown: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has(item, unknown) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has(item, unknown) for item in value)
+    return unknown is not None and bool(value == unknown)
 
 
 def resolved_region(settings: AwsSettings) -> str:
-    """Give the region to work in; raises MissingRegionError where nothing sets one."""
+    """Return the region to work in, and check what can be checked without a call.
+
+    Raises:
+        MissingRegionError: Nothing sets one.
+        ConfigurationError: The profile or a file does not exist, or the region is not known.
+    """
+    from athena_session_provider.service.credentials import AwsSession
+
+    session = AwsSession(settings)
     # boto3 reads AWS_DEFAULT_REGION alone; AWS_REGION is what pulumi-aws and the other SDKs read.
-    region = settings.region or os.environ.get("AWS_REGION") or _plain_session(settings).region_name
+    region = settings.region or os.environ.get("AWS_REGION") or session.default_region()
     if not region:
         raise MissingRegionError
+    if settings.skip_region_validation is False:
+        session.require_known_region(region)
     return region
 
 
-def boto3_session(settings: AwsSettings) -> boto3.Session:
-    """Make the boto3 session of these settings; its credentials renew themselves.
+def boto3_session(settings: AwsSettings, cancelled: threading.Event | None = None) -> boto3.Session:
+    """Return the boto3 session of these settings; its credentials renew themselves.
 
-    Raises ConfigurationError (unknown profile), MissingCredentialsError, MissingRegionError.
+    Its clients have the endpoints, proxies, certificates and retries of the settings.
+
+    Args:
+        settings: Where and as whom to call.
+        cancelled: Ends a credential process that is running.
+
+    Raises:
+        ConfigurationError: The profile or a file does not exist.
+        MissingRegionError: Nothing sets a region.
     """
     import boto3
-    from botocore.session import get_session
 
-    session = _plain_session(settings)
+    from athena_session_provider.service.credentials import AwsSession
+
     region = resolved_region(settings)
-    roles = json.loads(settings.assume_roles)
-    if not roles:
-        return session
-    for role in roles:
-        core = get_session()
-        # Private, and the way that boto3's own users do this since its first release: botocore
-        # has no public way to give a session credentials that renew themselves.
-        core._credentials = _assumed(session, role, settings, region)  # type: ignore[attr-defined]  # noqa: SLF001
-        session = boto3.Session(botocore_session=core, region_name=region)
-    return session
+    session = AwsSession(settings, region, cancelled)
+    return boto3.Session(botocore_session=session, region_name=region)
 
 
-def account_of(session: boto3.Session, settings: AwsSettings) -> str | None:
-    """Give the id of the account that the credentials are of; None where it cannot be had.
+def client_config(settings: AwsSettings | None = None, *, attempts: int | None = None) -> Any:
+    """Return the botocore Config that all clients have: timeouts, retries and the user agent.
 
-    The credentials may carry it. Otherwise STS GetCallerIdentity tells; it takes no permission.
+    Args:
+        settings: Whose retries and user agents to use; the default has none.
+        attempts: How often a call is sent at the most, where the settings do not say; 3 by default.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from athena_session_provider.service.credentials import client_config as config_of
 
-    credentials = session.get_credentials()
-    account = getattr(credentials, "account_id", None) if credentials else None
-    if account:
-        return str(account)
-    try:
-        sts = session.client(
-            "sts",
-            region_name=resolved_region(settings),
-            endpoint_url=settings.endpoint("sts"),
-            config=client_config(attempts=2),
-        )
-        return str(sts.get_caller_identity()["Account"])
-    except (BotoCoreError, ClientError):
-        # An endpoint that has no STS, or a network that does not reach it: the outputs arn and
-        # account_id stay empty, and everything else works.
-        return None
-
-
-def client_config(*, attempts: int = 3) -> Any:
-    """Give the botocore Config that all clients are made with.
-
-    Standard retries resend throttled, failed and unanswered calls, with jitter. That is safe for
-    StartSession too, since it always carries a token of ours.
-    """
-    from botocore.config import Config
-
-    return Config(
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=CONNECTIONS,
-        tcp_keepalive=True,
-        user_agent_extra="athena-session-provider",
-    )
-
-
-def _plain_session(settings: AwsSettings) -> boto3.Session:
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return boto3.Session(
-            profile_name=settings.profile if not settings.access_key else None,
-            aws_access_key_id=settings.access_key,
-            aws_secret_access_key=settings.secret_key,
-            aws_session_token=settings.token,
-            region_name=settings.region,
-        )
-    except BotoCoreError as exc:
-        message = f"The AWS settings do not do: {exc}. Check aws:profile and the AWS config file."
-        raise ConfigurationError(message) from exc
-
-
-def _assumed(
-    source: boto3.Session, role: Mapping[str, Any], settings: AwsSettings, region: str
-) -> Any:
-    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-
-    credentials = source.get_credentials()
-    if credentials is None:
-        raise MissingCredentialsError(region, f"to assume the role {role['roleArn']}")
-
-    def create_client(service: str, **options: Any) -> Any:
-        options.setdefault("region_name", region)
-        return source.client(  # type: ignore[call-overload]
-            service, endpoint_url=settings.endpoint("sts"), config=client_config(), **options
-        )
-
-    arguments = {
-        member: role[key] for key, member in _ASSUME_ROLE_ARGUMENTS.items() if role.get(key)
-    }
-    if role.get("durationSeconds"):
-        arguments["DurationSeconds"] = int(role["durationSeconds"])
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=create_client,
-        source_credentials=credentials,
-        role_arn=role["roleArn"],
-        extra_args=arguments,
-    )
-    return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
-
-
-def _parsed(key: str, value: Any) -> Any:
-    """Read a structured value; the host of dynamic providers hands these over as JSON text."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return None
-    try:
-        return json.loads(value)
-    except ValueError as exc:
-        message = f"The stack configuration {key} is not valid: {exc}."
-        raise ConfigurationError(message) from exc
-
-
-def _role(role: Any) -> dict[str, Any]:
-    if not isinstance(role, Mapping):
-        message = "aws:assumeRoles has to be a list of maps with a roleArn each."
-        raise ConfigurationError(message)
-    camel = {camel_case(str(key)): value for key, value in role.items() if value is not None}
-    if not camel.get("roleArn"):
-        message = "Each role of aws:assumeRoles needs a roleArn."
-        raise ConfigurationError(message)
-    return camel
-
-
-def _endpoints(value: Any) -> tuple[tuple[str, str], ...]:
-    """Read ``aws:endpoints``: a list of maps of service to URL, or one such map."""
-    maps: Iterable[Any] = [value] if isinstance(value, Mapping) else value or []
-    if isinstance(maps, str) or not all(isinstance(entry, Mapping) for entry in maps):
-        message = 'aws:endpoints has to be a list such as [{"athena": "https://..."}].'
-        raise ConfigurationError(message)
-    return tuple(
-        sorted((str(name), str(url)) for entry in maps for name, url in entry.items() if url)
-    )
-
-
-def _default_tags(value: Any) -> tuple[tuple[str, str], ...]:
-    """Read ``aws:defaultTags``: ``{"tags": {...}}``, or the map of tags itself."""
-    if value is None:
-        return ()
-    tags = value.get("tags", value) if isinstance(value, Mapping) else None
-    if not isinstance(tags, Mapping):
-        message = 'aws:defaultTags has to be a map such as {"tags": {"team": "data"}}.'
-        raise ConfigurationError(message)
-    return tuple(sorted((str(key), str(tag)) for key, tag in tags.items()))
-
-
-def camel_case(name: str) -> str:
-    """Give the name that a key of the stack's configuration has."""
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+    return config_of(settings or AwsSettings(), attempts=attempts)

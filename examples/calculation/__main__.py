@@ -1,4 +1,4 @@
-"""A session, and a calculation that runs in it as soon as it is up."""
+"""A session, and a calculation that runs in it as soon as it is ready."""
 
 import pulumi
 from calculation import Calculation

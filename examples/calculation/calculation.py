@@ -36,7 +36,7 @@ class CalculationProvider(ResourceProvider):
         self._settings = aws_settings(req.config)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Run the code and wait for its end."""
+        """Run the code and wait until it has ended."""
         aws = boto3_session(self._settings)
         athena = aws.client("athena", endpoint_url=self._settings.endpoint("athena"))
         s3 = aws.client("s3", endpoint_url=self._settings.endpoint("s3"))
@@ -61,13 +61,13 @@ class CalculationProvider(ResourceProvider):
         return CreateResult(calculation, {**props, "printed": printed})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Run again where the code changed, or the session that it ran in."""
+        """Run again if the code or the session changed."""
         changed = [name for name in ("session_id", "code") if olds.get(name) != news.get(name)]
         return DiffResult(changes=bool(changed), replaces=changed)
 
 
 class Calculation(Resource):
-    """What a piece of Python code prints, run in a session of PySpark engine version 3."""
+    """The output of Python code, run in a session of PySpark engine version 3."""
 
     printed: Output[str]
     """Standard output of the code."""

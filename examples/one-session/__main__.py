@@ -1,4 +1,4 @@
-"""One session, in a work group that exists."""
+"""One session, in an existing work group."""
 
 import pulumi
 

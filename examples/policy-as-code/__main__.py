@@ -1,4 +1,4 @@
-"""A policy pack that bounds what a session can cost.
+"""A policy pack that limits the cost of a session.
 
     pulumi up --policy-pack path/to/policy-as-code
 
@@ -18,11 +18,11 @@ SESSION = "pulumi-python:dynamic/athena:Session"
 MAX_DPUS = 20
 MAX_IDLE_MINUTES = 60
 SERVICES_IDLE_MINUTES = 20
-"""What the service takes where a session does not say."""
+"""The service's default idle timeout, in minutes."""
 
 
 def cap_dpus(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
-    """Refuse sessions that may run more DPUs than allowed, or that do not say how many."""
+    """Refuse sessions with more DPUs than allowed, or without a maximum."""
     if args.resource_type != SESSION or not args.props.get("work_group"):
         return  # another resource, or a session that is only read (Session.get)
     allowed = args.get_config().get("maxConcurrentDpus", MAX_DPUS)
@@ -34,7 +34,7 @@ def cap_dpus(args: ResourceValidationArgs, report_violation: ReportViolation) ->
 
 
 def cap_idle_timeout(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
-    """Refuse sessions that cost money for longer than allowed while nobody uses them."""
+    """Refuse sessions with a longer idle timeout than allowed."""
     if args.resource_type != SESSION or not args.props.get("work_group"):
         return
     allowed = args.get_config().get("idleTimeoutMinutes", MAX_IDLE_MINUTES)

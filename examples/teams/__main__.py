@@ -13,7 +13,7 @@ import pulumi
 from athena_session_provider import EngineConfigurationArgs, Session
 
 DPUS = 4
-"""What a team gets that does not say."""
+"""The default of a team."""
 
 config = pulumi.Config()
 teams: dict[str, dict[str, Any]] = config.require_object("teams")
@@ -25,7 +25,7 @@ sessions = {
         engine_configuration=EngineConfigurationArgs(
             max_concurrent_dpus=settings.get("dpus", DPUS),
             spark_properties={
-                # Cost reports and Spark's own pages then show whose it is.
+                # Cost reports and Spark's pages then show the owner.
                 "spark.app.name": team,
                 **{name: str(value) for name, value in settings.get("spark", {}).items()},
             },

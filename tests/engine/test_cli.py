@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from athena_sessions import Command, finish, kill_all_of, live_ids
@@ -196,7 +196,7 @@ def test_orphans_are_the_sessions_that_no_stack_names(command: Command, emulator
     assert "No orphans" in command(*orphans).stdout
 
 
-def elsewhere(command: Command, emulator: Emulator) -> dict[str, str]:
+def elsewhere(command: Command, emulator: Emulator) -> dict[str, Any]:
     """The environment of a machine that is logged in to another backend."""
     backend = command.stack.folder / "other"
     backend.mkdir(exist_ok=True)

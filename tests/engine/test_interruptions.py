@@ -15,8 +15,7 @@ import fault_matrix
 import pytest
 from cell_stack import CELLS_PROGRAM, PARALLEL, CellSession, CellStack, declare, repaired
 from fault_matrix import INTERRUPTIONS, Row, interruption_cells
-from leftover_stack import processes_of
-from pulumi_stack import PulumiStack, Result, wait_until
+from pulumi_stack import PulumiStack, Result, processes_of, wait_until
 
 if TYPE_CHECKING:
     import subprocess

@@ -94,6 +94,8 @@ def test_the_typescript_sdk_compiles_and_its_example_runs(
     shutil.copytree(sdks / "nodejs", tmp_path / "sdk")
     (tmp_path / "node_modules").symlink_to(modules)
     run("node", tsc, folder=tmp_path / "sdk")
+    # As its script for npm does after the installation.
+    shutil.copy(tmp_path / "sdk" / "package.json", tmp_path / "sdk" / "bin")
     program = tmp_path / "program"
     shutil.copytree(EXAMPLES / "typescript", program)
     (program / "node_modules").mkdir()

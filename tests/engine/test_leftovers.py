@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING
 
 import fault_matrix
 import pytest
-from leftover_stack import LeftoverStack, run_next
+from leftover_stack import CUT, HEAD, KEPT, YES, LeftoverStack, run_next
+from pulumi_stack import PulumiStack, wait_until
 
 if TYPE_CHECKING:
-    from pulumi_stack import PulumiStack
-
     from athena_session_provider.emulator import Emulator
 
 pytestmark = pytest.mark.engine
-
-REPRESENTATIVE = {
-    ("kill", "up, other size"),
-    ("kill", "up, renamed with alias"),
-    ("kill", "up, other work group of one"),
-    ("kill", "destroy"),
-    ("kill", "destroy --target, of another"),
-    ("expired credentials", "up, removed"),
-}
-"""The cells of the second table that `make test` runs; `make fault-matrix` runs all."""
 
 
 @pytest.fixture
@@ -36,7 +25,9 @@ def cut(stack: PulumiStack, emulator: Emulator) -> LeftoverStack:
 @pytest.mark.parametrize(
     ("how", "command"),
     [
-        pytest.param(*cell, marks=[] if cell in REPRESENTATIVE else [pytest.mark.matrix])
+        pytest.param(
+            *cell, marks=[] if cell in fault_matrix.REPRESENTATIVE else [pytest.mark.matrix]
+        )
         for cell in fault_matrix.next_cells()
     ],
 )
@@ -70,4 +61,32 @@ def test_next_command_after_the_first_up_leaves_nothing(cut: LeftoverStack, comm
     cut.cut_off(base="")
     run_next(cut, command)
     cut.stack.destroy()
+    assert cut.live() == []
+
+
+def test_identity_is_stored_before_a_session_starts(cut: LeftoverStack) -> None:
+    """When the first StartSession is sent, the state on the disk has the identity of its mark."""
+    cut.emulator.inject("StartSession", "slow", seconds=5.0)
+    cut.stack.write(HEAD + CUT)
+    command = cut.stack.start("up", *YES)
+    wait_until(lambda: cut.emulator.calls("StartSession"))
+    (identity,) = cut.stack.identities()
+    assert cut.live() == []
+    assert cut.stack.finish(command).exit_code == 0
+    (call,) = cut.emulator.calls("StartSession")
+    assert f"[athena-session-provider {identity}/" in call.parameters["Description"]
+
+
+def test_state_moves_to_another_backend_and_folder(cut: LeftoverStack) -> None:
+    """The stack keeps its sessions, and ends the leftover of the create that was cut off before."""
+    cut.cut_off()
+    export = cut.stack.folder / "export.json"
+    export.write_text(cut.stack.stdout("stack", "export"))
+    moved = PulumiStack(cut.stack.folder / "moved", cut.emulator).init(cut.stack.program())
+    moved.succeed("stack", "import", "--file", str(export))
+    moved.write(HEAD + KEPT + "session('cut', 16)\n")
+    moved.up()
+    assert set(cut.kept) < set(cut.live())
+    assert sorted(moved.session_ids()) == cut.live()
+    moved.destroy()
     assert cut.live() == []

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 import yaml
 from plugin_stack import KEYS, SESSION, PluginStack, session
-from pulumi_stack import wait_until
+from pulumi_stack import REPOSITORY, PulumiStack, wait_until
 
+from athena_session_provider.plugin.schema import package_schema
 from athena_session_provider.service.ownership import parse_mark
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from athena_session_provider.emulator import Emulator
 
 pytestmark = pytest.mark.engine
@@ -127,7 +131,7 @@ def test_settings_that_do_not_exist_are_refused(yaml_stack: PluginStack) -> None
     yaml_stack.configure({"athena-session:regoin": "eu-west-1"})
     output = yaml_stack.fail("preview").output
     assert "regoin" in output
-    assert "did you mean region?" in output
+    assert 'did you mean "region"?' in output
     yaml_stack.configure({"athena-session:regoin": None, "athena-session:secretKey": None})
     output = yaml_stack.fail("preview").output
     assert "athena-session:secretKey" in output
@@ -426,3 +430,164 @@ def test_256_sessions_wait_at_the_same_time(yaml_stack: PluginStack, emulator: E
     assert sorted(yaml_stack.session_ids()) == sorted(live_ids(emulator))
     yaml_stack.destroy("--parallel", "256")
     assert live_ids(emulator) == []
+
+
+# -- processes that are killed ---------------------------------------------------------------------
+
+
+def processes(session_of: int, name: str) -> list[int]:
+    """Find processes by name among those that a command started, in any process group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            command = (folder / "cmdline").read_bytes().decode()
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+            if int(fields[3]) == session_of and name in command:
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize("killed", ["engine", "plugin", "both"])
+def test_killed_processes_leave_what_the_next_command_repairs(
+    yaml_stack: PluginStack, emulator: Emulator, killed: str
+) -> None:
+    """Whether StartSession was sent, acted on or answered: one live session, which is stored."""
+    stack = yaml_stack
+    groups = ("unsent", "unanswered", "waiting", "deleting")
+    for group in groups:
+        athena_client(emulator).create_work_group(
+            Name=group,
+            Configuration={
+                "EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"},
+                "ExecutionRole": "arn:aws:iam::123456789012:role/spark",
+            },
+        )
+    stack.declare({"deleting": session(workGroup="deleting")})
+    stack.up()
+    emulator.update_settings(start_seconds=20.0, terminate_seconds=20.0)
+    emulator.inject("StartSession", "slow", work_group="unsent", seconds=6.0)
+    emulator.inject("StartSession", "slow-after", work_group="unanswered", seconds=6.0)
+    wanted = {group: session(workGroup=group) for group in groups[:3]}
+    wanted["deleting"] = session(workGroup="deleting", description="another")
+    stack.declare(wanted)
+    process = stack.start("up", "--yes", "--skip-preview", "--parallel", "16")
+    wait_until(lambda: reached(emulator))
+    plugins = processes(process.pid, "pulumi-resource-athena-session")
+    assert plugins
+    if killed in ("engine", "both"):
+        process.kill()
+    if killed in ("plugin", "both"):
+        for plugin in plugins:
+            with suppress(ProcessLookupError):
+                os.kill(plugin, signal.SIGKILL)
+    output = stack.finish(process).output
+    assert "Traceback" not in output
+    if killed != "plugin":
+        stack.unlock()
+        # Pulumi's own, which does not notice.
+        for language_host in processes(process.pid, "pulumi-language-yaml"):
+            os.kill(language_host, signal.SIGKILL)
+    # A plugin whose engine is gone ends by itself.
+    wait_until(lambda: not any(Path(f"/proc/{plugin}").exists() for plugin in plugins))
+    time.sleep(6.0)  # what was sent before may act yet
+    emulator.clear_faults()
+    emulator.update_settings(start_seconds=0.0, terminate_seconds=0.0)
+    emulator.advance(30.0)
+    stack.up("--parallel", "16")
+    live = {item.work_group: item.session_id for item in emulator.live_sessions()}
+    assert len(emulator.live_sessions()) == 4
+    stored = {item["outputs"]["workGroup"]: item["id"] for item in stack.sessions()}
+    assert stored == live
+    assert len(stored) == 4
+    stack.succeed("up", "--yes", "--expect-no-changes")
+    stack.destroy()
+    assert live_ids(emulator) == []
+
+
+def reached(emulator: Emulator) -> bool:
+    """Each of the calls that are to be interrupted is on its way."""
+    calls = emulator.calls("StartSession", "TerminateSession")
+    groups = {call.parameters.get("WorkGroup") for call in calls}
+    return {"unsent", "unanswered", "waiting"} <= groups and any(
+        call.operation == "TerminateSession" for call in calls
+    )
+
+
+# -- from one provider to the other ----------------------------------------------------------------
+
+PYTHON = """
+import pulumi
+from athena_session_provider import Session
+
+session = Session("spark", work_group="spark", engine_configuration={"max_concurrent_dpus": 20},
+                  tags={"team": "a"}, opts=pulumi.ResourceOptions(retain_on_delete=True))
+pulumi.export("session_id", session.session_id)
+"""
+
+
+def test_a_session_moves_from_a_python_program_to_the_plugin_and_back(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    """By the recipe of the docs: import it there, forget it here; it runs all the time."""
+    python = PulumiStack(tmp_path / "python", emulator).init(PYTHON)
+    python.up()
+    session_id = python.outputs()["session_id"]
+
+    stack = PluginStack(tmp_path / "yaml", emulator, project="other").init()
+    stack.declare({})
+    code = tmp_path / "code.yaml"
+    stack.succeed(
+        "import", SESSION, "spark", session_id, "--yes", "--protect=false", f"--out={code}"
+    )
+    stack.declare(yaml.safe_load(code.read_text())["resources"])
+    assert "2 unchanged" in stack.succeed("up", "--yes", "--expect-no-changes").output
+    python.destroy()
+    assert live_ids(emulator) == [session_id]
+
+    emulator.clear_calls()
+    python.write(PYTHON.replace("opts=", f'adopt_session_id="{session_id}", opts='))
+    python.up()
+    stack.succeed("state", "delete", stack.sessions()[0]["urn"], "--yes")
+    assert live_ids(emulator) == [session_id]
+    assert python.outputs() == {"session_id": session_id}
+    python.write(PYTHON.replace(", opts=pulumi.ResourceOptions(retain_on_delete=True)", ""))
+    python.up()
+    assert live_ids(emulator) == [session_id]
+    assert emulator.calls("StartSession", "TerminateSession") == []
+    python.destroy()
+    assert live_ids(emulator) == []
+
+
+# -- the package -----------------------------------------------------------------------------------
+
+
+def test_the_schema_passes_the_engine(yaml_stack: PluginStack) -> None:
+    """What get-schema prints is what the plugin has, after the engine's own checks."""
+    plugin = yaml_stack.folder / "plugin" / "pulumi-resource-athena-session"
+    printed = json.loads(yaml_stack.stdout("package", "get-schema", str(plugin)))
+    assert printed["name"] == "athena-session"
+    assert printed["version"] == package_schema()["version"]
+    ours = package_schema()["resources"][SESSION]
+    assert set(printed["resources"][SESSION]["inputProperties"]) == set(ours["inputProperties"])
+
+
+def test_package_add_takes_the_plugin(yaml_stack: PluginStack) -> None:
+    """It generates the SDK; the YAML host of the tests is too old for what follows (Link)."""
+    stack = yaml_stack
+    result = stack.run("package", "add", "../plugin/pulumi-resource-athena-session")
+    assert "Successfully generated an SDK for the athena-session package" in result.output
+    assert result.exit_code == 0 or "method Link not implemented" in result.output
+    (written,) = (stack.program_folder / "sdks").rglob("athena-session*")
+    assert "athena-session" in written.read_text()
+
+
+def test_the_folder_of_the_checkout_is_a_plugin(emulator: Emulator) -> None:  # noqa: ARG001
+    """Pulumi runs it with the Python of its own virtual environment, which gets the package."""
+    folder = REPOSITORY / "pulumi-plugin"
+    runtime = yaml.safe_load((folder / "PulumiPlugin.yaml").read_text())["runtime"]
+    assert runtime["name"] == "python"
+    assert (folder / "requirements.txt").read_text().splitlines()[-1] == ".."
+    done = subprocess.run(
+        [sys.executable, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert "is a plugin" in done.stderr

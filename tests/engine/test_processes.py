@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from leftover_stack import YES, processes_of
-from pulumi_stack import PulumiStack, wait_until
+from leftover_stack import YES
+from pulumi_stack import PulumiStack, end_language_host, processes_of, wait_until
 
 if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator
@@ -47,8 +47,8 @@ def test_provider_ends_with_its_engine(stack: PulumiStack, emulator: Emulator, h
     for engine in engines_of(shell.pid):
         os.kill(engine, signal.SIGKILL)
     shell.wait()
-    wait_until(lambda: processes_of(shell.pid) == [], 30)
-    assert not any(Path(f"/proc/{provider}").exists() for provider in providers)
+    wait_until(lambda: not any(Path(f"/proc/{provider}").exists() for provider in providers), 30)
+    end_language_host(shell.pid)
     assert emulator.live_sessions() == []
 
 

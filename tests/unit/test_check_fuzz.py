@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from pulumi.runtime.rpc import UNKNOWN
 
-from athena_session_provider.inputs import AWS_KEYS, IDENTITY, OUTPUTS, OWN_ARGUMENTS, TIMEOUTS
+from athena_session_provider.inputs import IDENTITY, OUTPUTS, OWN_ARGUMENTS, TIMEOUTS
 from athena_session_provider.provider import AthenaSessionProvider
 from athena_session_provider.service.request import start_session_members
+from athena_session_provider.service.settings import ARGUMENTS
 
 NAMES = (*start_session_members(), *OWN_ARGUMENTS, *OUTPUTS, IDENTITY, TIMEOUTS, "region")
 MEMBERS = (
-    *AWS_KEYS,
+    *ARGUMENTS,
     "max_concurrent_dpus",
     "MaxConcurrentDpus",
     "coordinator_dpu_size",

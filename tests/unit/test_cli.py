@@ -273,7 +273,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     ("arguments", "words"),
     [
         (["preview-env", "up", "a b"], "invalid stack name"),
-        (["preview-env", "up", "x", "--ttl", "8x"], "no duration"),
+        (["preview-env", "up", "x", "--ttl", "8x"], "invalid duration"),
         (["preview-env", "up", "x", "--config", "k"], "key=value"),
         (["preview-env", "dwon", "x"], "dwon"),
         (["orphans"], "--work-group"),

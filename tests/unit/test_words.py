@@ -29,7 +29,7 @@ INSTEAD = {
     r"takes? (?:no )?calculations": "is ready to run calculations",
     r"takes? (?:it|them|that|this|these) up\b|taken up\b": "take over, adopt, continue with",
     r"tells? nobody": "discard",
-    r"that there (?:is|are)\b": "existing, available",
+    r"that there (?:is|are)\b(?! no\b)": "existing, available",
     r"what (?:has come|came|comes|becomes|became) of": "the result of",
     r"which there are": "the available",
 }
