@@ -119,8 +119,12 @@ def new_work_group(engine_version: str) -> pulumi.Output[str]:
 
 tags: Any = secret_if_set_so("tags", text_mapping("tags"))
 work_group: pulumi.Input[str] | None = config.get("workgroup")
+triggers = mapping("triggers")
 if not work_group:
-    work_group = new_work_group(config.get("engineVersion", "PySpark engine version 3"))
+    version = config.get("engineVersion", "PySpark engine version 3")
+    work_group = new_work_group(version)
+    # Kept from version 0.1: without it, an upgrade would replace the sessions.
+    triggers = {**(triggers or {}), "engineVersion": version}
 
 arguments: dict[str, Any] = {
     "work_group": work_group,
@@ -129,7 +133,7 @@ arguments: dict[str, Any] = {
     "notebook_version": config.get("notebookVersion"),
     "session_idle_timeout_in_minutes": config.get_int("idleTimeoutMinutes"),
     "tags": tags,
-    "triggers": secret_if_set_so("triggers", mapping("triggers")),
+    "triggers": secret_if_set_so("triggers", triggers),
     "restart_when_dead": config.get_bool("restartDeadSessions", True),  # noqa: FBT003 - Pulumi's
 }
 

@@ -55,6 +55,9 @@ BUSY: list[Callable[[], bool]] = []
 EXIT_SECONDS = 70.0
 """How long operations may take to give up once the engine is gone."""
 
+LISTEN_SECONDS = 0.2
+"""How often a process without a connection to its engine checks that the engine listens."""
+
 _SERVICER = "DynamicResourceProviderServicer"
 
 
@@ -157,15 +160,29 @@ def end_with_the_engine() -> bool:
     """Set ``cancelled`` and end the process when the engine ends without a word.
 
     A killed engine (``kill -9``, out of memory) leaves this process behind. It would wait on for a
-    session that no state names, and start one as soon as there is capacity.
+    session that no state names, and start one as soon as there is capacity. Returns whether this
+    call is the one that starts to watch the engine.
     """
     import grpc
 
-    def changed(state: Any) -> None:
-        if state is not grpc.ChannelConnectivity.READY and not _listens(_address()):
-            _engine_is_gone()
+    disconnected = threading.Event()
 
-    return _ENGINE.watch(changed)
+    def changed(state: Any) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            disconnected.clear()
+        else:
+            disconnected.set()
+
+    def watch() -> None:
+        # A process that is killed closes its connections before the socket on which it listens.
+        while disconnected.wait() and _listens(_address()):
+            time.sleep(LISTEN_SECONDS)
+        _engine_is_gone()
+
+    if not _ENGINE.watch(changed):
+        return False
+    threading.Thread(target=watch, daemon=True).start()
+    return True
 
 
 def engine_lost_for() -> float:
@@ -255,13 +272,15 @@ class _Engine:
             return self._connected()
 
     def watch(self, changed: Callable[[Any], None]) -> bool:
-        """Have ``changed`` called when the connection's state changes. Only the first call acts."""
+        """Have ``changed`` called when the connection's state changes.
+
+        Returns whether it will be: only the first call acts, and only if there is an engine.
+        """
         with self._lock:
-            if self._connected() is None:
+            if self._connected() is None or self._watching:
                 return False
-            if not self._watching:
-                self._watching = True
-                self._channel.subscribe(changed, try_to_connect=True)
+            self._watching = True
+            self._channel.subscribe(changed, try_to_connect=True)
             return True
 
     def lose(self) -> bool:

@@ -175,11 +175,18 @@ def declare(cells: CellStack, wanted: Sequence[Cell], per_cell: int = 1) -> None
                 cell,
                 work_group,
                 region=next(regions) if in_own_region else REGION,
-                timeout="8s" if cell.fault in LASTING else "10m",
+                timeout=timeout_of(cell),
             )
             for index in range(count)
         ]
     cells.write()
+
+
+def timeout_of(cell: Cell) -> str:
+    """Return how long create and delete of a cell's sessions may take."""
+    if cell == ("create", "TagResource", "refused"):
+        return "30s"  # the session is started a second time, without tags
+    return "8s" if cell.fault in LASTING else "10m"
 
 
 def repaired(cells: CellStack, cell: Cell, first: str, between: int, live: int) -> Row:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 LOG_TIMEOUT_SECONDS = 5.0
 """How long a message to the engine may take; it is dropped after that."""
 
+LISTEN_SECONDS = 0.2
+"""How often a process without a connection to its engine checks that the engine listens."""
+
 
 class Engine:
     """The engine that started this process.
@@ -30,7 +33,6 @@ class Engine:
         self._channel = grpc.insecure_channel(address)
         self._stub = engine_pb2_grpc.EngineStub(self._channel)
         self._lost_at: float | None = None
-        self._lock = threading.Lock()
 
     def show_status(self, urn: str, message: str) -> None:
         """Show a message in the status column of a resource until the next one replaces it."""
@@ -63,16 +65,23 @@ class Engine:
         """
         import grpc
 
+        disconnected = threading.Event()
+
         def changed(state: Any) -> None:
-            if state is grpc.ChannelConnectivity.READY or _listens(self._address):
-                return
-            with self._lock:
-                if self._lost_at is not None:
-                    return
-                self._lost_at = time.monotonic()
+            if state is grpc.ChannelConnectivity.READY:
+                disconnected.clear()
+            else:
+                disconnected.set()
+
+        def watch() -> None:
+            # A process that is killed closes its connections before the socket it listens on.
+            while disconnected.wait() and _listens(self._address):
+                time.sleep(LISTEN_SECONDS)
+            self._lost_at = time.monotonic()
             on_lost()
 
         self._channel.subscribe(changed, try_to_connect=True)
+        threading.Thread(target=watch, daemon=True).start()
 
     def lost_for(self) -> float:
         """Return the seconds since the engine was found to be gone; 0 while it lives."""

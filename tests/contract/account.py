@@ -162,7 +162,7 @@ class Account:
         return session_id
 
     def start_refusal(self, **changes: Any) -> Refusal:
-        """Start a session, which has to be refused; one that is started all the same is ended."""
+        """Start a session, which has to be refused. A session that starts is ended."""
         try:
             answer = self.start_exactly(self.request(**changes))
         except Refusal as refusal:

@@ -189,8 +189,8 @@ _DOCUMENTED, _SEEN, _ASSUMED = Evidence.DOCUMENTED, Evidence.SEEN, Evidence.ASSU
 
 @_clause(
     STARTING,
-    "StartSession answers a SessionId of 1 to 256 characters: a UUID in form on engine 3, and `s-` "
-    "with 16 letters and digits on 3.5.",
+    "StartSession answers a SessionId of 1 to 256 characters: on engine 3 in the form of a UUID, "
+    "on 3.5 `s-` and 16 letters and digits.",
     CLOUDTRAIL,
     DBT,
     evidence=_SEEN,
@@ -335,7 +335,7 @@ def not_a_spark_work_group(account: Account) -> None:
 
 @_clause(
     STARTING,
-    "The service holds a request against the ranges of the API model.",
+    "The service refuses values outside the ranges of the API model.",
     BOTOCORE,
     evidence=_DOCUMENTED,
 )
@@ -375,7 +375,7 @@ def replay_of_live(account: Account) -> None:
 
 @_clause(
     TOKENS,
-    "What a ClientRequestToken gives whose session has ended.",
+    "What StartSession answers to a ClientRequestToken whose session has ended.",
     _api("StartSession"),
     evidence=_ASSUMED,
     variant="replay_of_dead",
@@ -531,7 +531,7 @@ def idle_timeout_without_a_client(account: Account) -> None:
 
 @_clause(
     STATES,
-    "How long a session that has ended is known by its id: at once after its end, at least.",
+    "Whether a session is known by its id after it has ended.",
     NO_SOURCE,
     evidence=_ASSUMED,
     variant="session_retention_seconds",
@@ -712,6 +712,27 @@ def endpoint(account: Account) -> None:
     assert answer.get("AuthToken"), "no token within 60 seconds"
     lasts = answer["AuthTokenExpirationTime"].timestamp() - service_time(answer)
     assert 1500 <= lasts <= 2100, lasts
+
+
+@_clause(
+    ENDPOINTS,
+    "GetSessionEndpoint of a session that is CREATING is refused with InvalidRequestException.",
+    NO_SOURCE,
+    evidence=_ASSUMED,
+    engines=(SPARK_35,),
+    minutes=1,
+)
+def endpoint_of_creating(account: Account) -> None:
+    session_id = account.start()
+    refused = None
+    try:
+        account.call("get_session_endpoint", SessionId=session_id)
+    except Refusal as refusal:
+        refused = refusal
+    if refused is None and account.status(session_id)["State"] != "CREATING":
+        raise NotCheckedError("the session was CREATED at once")
+    assert refused is not None, "GetSessionEndpoint answered"
+    assert refused.code == "InvalidRequestException", refused
 
 
 @_clause(
@@ -990,8 +1011,10 @@ _unchecked(
 )
 _unchecked(
     "access_denied",
-    "A denied permission is AccessDeniedException, in a short form that names the action alone or "
-    "a long one that names user and resource, too.",
+    "A denied permission is AccessDeniedException, in a short form, `You are not authorized to "
+    "perform: ACTION on the resource. After your AWS administrator or you have updated your "
+    "permissions, please try again.`, or in a long form, `User: USER is not authorized to perform: "
+    "ACTION on resource: RESOURCE because no identity-based policy allows the ACTION action`.",
     _github("ministryofjustice/modernisation-platform", "issue", 10958),
     _github("grafana/athena-datasource", "issue", 156),
     evidence=_SEEN,

@@ -13,7 +13,7 @@ from contract.clauses import CLAUSES, Evidence
 from contract.page import FIRST, HOLDS, NOT_CHECKED, PAGE, load, render
 from contract.run import check, greatest_cost
 
-from athena_session_provider.emulator import VARIANTS, Emulator
+from athena_session_provider.emulator import VARIANTS, Emulator, messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +64,11 @@ def excused(name: str, settings: dict[str, Any]) -> bool:
         "tags_of_ended",
     }
     refuses_tags = {"tags_in_place", "tags_of_ended", "work_group_tags"}
+    at_once = settings["start_session_state"] == "CREATED"
     denied = {"unknown_session_error", "unknown_session_text"}
     return (
-        (name in forgets and settings["session_retention_seconds"] == 0)
+        (name == "endpoint_of_creating" and at_once)
+        or (name in forgets and settings["session_retention_seconds"] == 0)
         or (name in refuses_tags and settings["engine_3_tags"] == "refused")
         or (name in denied and settings["unknown_session_access"] == "denied")
     )
@@ -99,6 +101,37 @@ def test_each_variant_has_its_clause() -> None:
     assert asked == set(VARIANTS)
 
 
+TEXTS = {
+    "terminate": messages.TERMINATED_PER_REQUEST,
+    "unknown_work_group": messages.NO_WORK_GROUP,
+    "not_a_spark_work_group": messages.NOT_SPARK,
+    "work_group_without_role": messages.NO_EXECUTION_ROLE,
+    "quota_error": messages.TOO_MANY_SESSIONS,
+    "no_capacity": messages.NO_CAPACITY,
+    "throttling": messages.THROTTLED,
+    "replay_with_other_parameters": messages.OTHER_PARAMETERS,
+    "calculation_in_ended": messages.NOT_READY_FOR_CALCULATIONS.format(state="TERMINATED"),
+    "endpoint_of_ended": messages.NO_ENDPOINT.format(state="STOPPED"),
+    "notebook_version": messages.NO_NOTEBOOK_VERSION,
+}
+"""The clauses that the emulator's published texts come from."""
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_of_the_service_are_in_clauses(name: str) -> None:
+    """What another test asserts as `messages.X` has its source here."""
+    (clause,) = [clause for clause in CLAUSES if clause.name == name]
+    assert f"`{TEXTS[name]}`" in clause.text
+
+
+def test_both_forms_of_a_denied_permission_are_in_a_clause() -> None:
+    """The clause access_denied."""
+    (clause,) = [clause for clause in CLAUSES if clause.name == "access_denied"]
+    words = {"action": "ACTION", "user": "USER", "resource": "RESOURCE"}
+    for text in (messages.NOT_AUTHORIZED, messages.NOT_AUTHORIZED_LONG):
+        assert f"`{text.format(**words)}`" in clause.text
+
+
 def test_clauses_have_sources() -> None:
     """Only an assumption may have none; names are unique."""
     names = [clause.name for clause in CLAUSES]
@@ -108,7 +141,6 @@ def test_clauses_have_sources() -> None:
         assert clause.sources
         if any(source.name == "no public source" for source in clause.sources):
             assert clause.evidence is Evidence.ASSUMED, clause.name
-        assert all(source.url for source in clause.sources) or clause.evidence, clause.name
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -107,7 +107,7 @@ def test_one_live_session(emulated: Emulator, changes: dict[str, Any], engine: s
 
     # Destroy, twice, and up again.
     if looks_denied(changes):
-        # A denied permission is no proof that a session is gone. It has ended all the same.
+        # A denied permission is no proof that a session is gone. The session has ended.
         with pytest.raises(AccessDeniedError):
             resource.lifecycle().terminate(session_id)
         assert resource.live() == []
