@@ -16,6 +16,9 @@ LOG_TIMEOUT_SECONDS = 5.0
 LISTEN_SECONDS = 0.2
 """How often a process without a connection to its engine checks that the engine listens."""
 
+LISTEN_SECONDS = 0.2
+"""How often a process without a connection to its engine checks that the engine listens."""
+
 
 class Engine:
     """The engine that started this process.
@@ -67,6 +70,8 @@ class Engine:
 
         disconnected = threading.Event()
 
+        disconnected = threading.Event()
+
         def changed(state: Any) -> None:
             if state is grpc.ChannelConnectivity.READY:
                 disconnected.clear()
@@ -74,7 +79,7 @@ class Engine:
                 disconnected.set()
 
         def watch() -> None:
-            # A process that is killed closes its connections before the socket it listens on.
+            # A process that is killed closes its connections before the socket on which it listens.
             while disconnected.wait() and _listens(self._address):
                 time.sleep(LISTEN_SECONDS)
             self._lost_at = time.monotonic()

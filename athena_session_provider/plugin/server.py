@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -117,6 +118,10 @@ class AthenaSessionPlugin(sdk.Provider):
     async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, functools.partial(call, *arguments))
+
+    def wait(self) -> None:
+        """Wait until no operation runs any more."""
+        self._pool.shutdown(wait=True)
 
     async def get_schema(self, _request: sdk.GetSchemaRequest) -> sdk.GetSchemaResponse:
         """GetSchema."""
@@ -326,7 +331,8 @@ async def serve(address: str) -> None:
         signal.signal(signal_number, stop)
     engine.watch(stop)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES)])
-    servicer = Servicer([address], version(), AthenaSessionPlugin(adapter), engine_address=address)
+    plugin = AthenaSessionPlugin(adapter)
+    servicer = Servicer([address], version(), plugin, engine_address=address)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -336,6 +342,7 @@ async def serve(address: str) -> None:
     await stopped.wait()
     # The threads that still work on sessions have been cancelled; the process ends with the last.
     await server.stop(grace=0)
+    plugin.wait()
 
 
 def main() -> None:
@@ -347,3 +354,6 @@ def main() -> None:
             "starts with its own address. In a project, add it with `pulumi package add`."
         )
     asyncio.run(serve(addresses[0]))
+    # gRPC may wait without end for its own threads at the exit of the interpreter.
+    sys.stdout.flush()
+    os._exit(0)

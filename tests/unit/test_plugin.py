@@ -152,7 +152,7 @@ def test_settings_are_checked(adapter: Adapter) -> None:
     assert "athena-session:secretKey" in failures[0][1]
     _, failures = adapter.check_config({}, {"maxRetries": 2.0, "insecure": "maybe"})
     assert [path for path, _ in failures] == [""]
-    assert failures[0][1].startswith("athena-session:insecure has to be true or false")
+    assert failures[0][1].startswith("athena-session:insecure must be true or false")
     _, failures = adapter.check_config({}, {"region": UNKNOWN, "version": "1", "__internal": {}})
     assert failures == []
 
