@@ -58,7 +58,7 @@ test: setup spark lint types ## lint, type check and run every test
 # What public sources say of Athena, tried on AWS: docs/contract.md says what it costs and writes.
 CONTRACT = --work-group '$(WORK_GROUP)' --region '$(REGION)' $(if $(PROFILE),--profile '$(PROFILE)') \
   $(if $(YES),--yes) $(if $(ENDPOINT_URL),--endpoint-url '$(ENDPOINT_URL)') \
-  $(if $(PAGE),--page '$(PAGE)') $(if $(ONLY),--only $(ONLY))
+  $(if $(PAGE),--page '$(PAGE)') $(if $(PAGE_ONLY),--page-only) $(if $(ONLY),--only $(ONLY))
 
 contract: setup ## try the contract on AWS: WORK_GROUP=... REGION=... [PROFILE=...] [YES=1] [ONLY=...]
 	@cd tests && exec ../$(BIN)/python -m contract $(CONTRACT)

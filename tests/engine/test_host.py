@@ -141,7 +141,7 @@ def test_without_a_detail_it_is_merely_slower_or_less_pretty(
     )
     emulator.set_state(stack.session_ids()[0], "TERMINATED", "killed")
     stack.write(PROGRAM)
-    emulator.inject("StartSession", "access-denied")
+    emulator.inject("StartSession", "access-denied", times=None)
     output = stack.up_fails("--parallel", "64").output
     assert "Allow the IAM action athena:StartSession" in output
     assert ("Traceback" in output) == (detail in {"traceback", "servicer", "everything"})

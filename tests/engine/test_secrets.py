@@ -36,7 +36,7 @@ def test_credentials_are_written_nowhere(stack: PulumiStack, emulator: Emulator)
     assert call.access_key_id == ACCESS_KEY
     outputs.append(stack.stdout("stack", "export"))
     stack.write(PROGRAM.replace("20", "40"))
-    emulator.inject("StartSession", "access-denied")
+    emulator.inject("StartSession", "access-denied", times=None)
     outputs += [
         stack.up_fails(*logging).output,
         stack.refresh(*logging).output,
