@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from pulumi.output import Unknown
 from pulumi.runtime import Mocks, set_mocks
 from pulumi.runtime import test as pulumi_test
 
@@ -15,6 +16,10 @@ from athena_session_provider import (
     EngineConfigurationArgs,
     Session,
 )
+from athena_session_provider.resources import stack_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SESSION = "pulumi-python:dynamic/athena:Session"
 STACK_SESSIONS = "pulumi-python:dynamic/athena:StackSessions"
@@ -67,9 +72,7 @@ def test_arguments_become_inputs(recorder: Recorder) -> None:
 
     program()
     args = recorder.resources["s"]
-    (stack_sessions,) = (
-        other for other in recorder.resources.values() if other.typ == STACK_SESSIONS
-    )
+    (identity,) = (other for other in recorder.resources.values() if other.typ == STACK_SESSIONS)
     assert args.typ == SESSION
     inputs = args.inputs
     assert inputs["work_group"] == "spark"
@@ -81,7 +84,7 @@ def test_arguments_become_inputs(recorder: Recorder) -> None:
     assert inputs["timeouts"] == {"create": "5m", "delete": "90s"}
     assert inputs["identity"] == {
         "urn": "urn:pulumi:dev::project::pulumi-python:dynamic/athena:Session::s",
-        "owner": f"{stack_sessions.name}-identity",
+        "owner": f"{identity.name}-identity",
     }
 
 
@@ -89,3 +92,103 @@ def test_import_is_refused() -> None:
     """With the argument that works."""
     with pytest.raises(ValueError, match='adopt_session_id="abc"'):
         Session("s", work_group="spark", opts=pulumi.ResourceOptions(import_="abc"))
+
+
+def identities_of(declare: Callable[[], None], *, preview: bool = False) -> Recorder:
+    """Run a program, and return the resources that it registered."""
+    # Mocks keep the root resource of the first program of a process, by which programs are told
+    # apart.
+    stack_sessions._PROGRAMS.clear()
+    recorder = Recorder()
+    set_mocks(recorder, project="project", stack="dev", preview=preview)
+
+    @pulumi_test  # type: ignore[untyped-decorator]
+    def program() -> None:
+        declare()
+
+    program()
+    return recorder
+
+
+def sessions(names: list[str], work_group: Any = "spark", **options: Any) -> None:
+    for name in names:
+        Session(name, work_group=work_group, **options)
+
+
+def stack_sessions_of(recorder: Recorder) -> dict[str, dict[str, Any]]:
+    return {
+        name: args.inputs for name, args in recorder.resources.items() if args.typ == STACK_SESSIONS
+    }
+
+
+def test_the_sessions_of_a_work_group_share_one_identity() -> None:
+    """64 sessions do not become 128 resources."""
+    names = [f"s{number}" for number in range(64)]
+    recorder = identities_of(lambda: sessions(names))
+    assert len(recorder.resources) == 65
+    ((name, inputs),) = stack_sessions_of(recorder).items()
+    assert name == "athena-sessions-spark"
+    assert len(set(inputs["sessions"])) == 64
+    owners = {recorder.resources[session].inputs["identity"]["owner"] for session in names}
+    assert owners == {f"{name}-identity"}
+
+
+def test_each_work_group_has_an_identity_of_its_own() -> None:
+    """Named by the work group, so that each is found where its sessions are."""
+
+    def declare() -> None:
+        sessions(["a"], "spark")
+        sessions(["b"], pulumi.Output.from_input("analytics"))
+
+    assert set(stack_sessions_of(identities_of(declare))) == {
+        "athena-sessions-spark",
+        "athena-sessions-analytics",
+    }
+
+
+def test_the_identity_keeps_its_name_when_sessions_come_and_go() -> None:
+    """Only the list of the sessions changes, whatever their order."""
+    first = stack_sessions_of(identities_of(lambda: sessions(["a", "b"])))
+    same = stack_sessions_of(identities_of(lambda: sessions(["b", "a"])))
+    fewer = stack_sessions_of(identities_of(lambda: sessions(["b"])))
+    assert first == same
+    assert set(first) == set(fewer)
+    (before,), (after) = first.values(), next(iter(fewer.values()))
+    assert set(after["sessions"]) < set(before["sessions"])
+
+
+def test_another_region_is_another_identity() -> None:
+    """Its sessions are in another listing."""
+
+    def declare() -> None:
+        sessions(["a"])
+        sessions(["b"], aws=AwsConfig(region="us-east-1"))
+
+    assert len(stack_sessions_of(identities_of(declare))) == 2
+
+
+def test_an_unknown_work_group_has_no_identity_yet() -> None:
+    """A preview of a stack that makes the work group, too."""
+    unknown: Any = Unknown()  # type: ignore[no-untyped-call]
+    recorder = identities_of(
+        lambda: sessions(["a"], pulumi.Output.from_input("x").apply(lambda _: unknown)),
+        preview=True,
+    )
+    assert stack_sessions_of(recorder) == {}
+    assert "a" in recorder.resources
+
+
+@pytest.mark.parametrize("work_group", [None, "", "not a name!", 5])
+def test_a_wrong_work_group_has_no_identity(work_group: Any) -> None:
+    """The check of the session refuses it, and says why."""
+    assert stack_sessions_of(identities_of(lambda: sessions(["a"], work_group))) == {}
+
+
+def test_a_session_that_is_read_has_no_identity() -> None:
+    """It is not the stack's to end."""
+
+    def declare() -> None:
+        Session.get("a", "session-1")
+
+    recorder = identities_of(declare)
+    assert stack_sessions_of(recorder) == {}
