@@ -18,11 +18,8 @@ from athena_session_provider.service.api import (
     StartedSession,
 )
 from athena_session_provider.service.background import SingleFlight
-from athena_session_provider.service.boto_errors import (
-    credentials_error,
-    local_error,
-    service_error,
-)
+from athena_session_provider.service.boto_errors import service_error
+from athena_session_provider.service.credential_errors import credentials_error, local_error
 from athena_session_provider.service.ownership import without_mark
 from athena_session_provider.service.request import from_response, to_tag_list
 from athena_session_provider.service.settings import AwsSettings, resolved_region

@@ -29,8 +29,8 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
-from athena_session_provider.service.boto_errors import credentials_error
 from athena_session_provider.service.configuration_keys import did_you_mean
+from athena_session_provider.service.credential_errors import credentials_error
 from athena_session_provider.service.errors import (
     CancelledError,
     ConfigurationError,

@@ -12,13 +12,12 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from athena_session_provider.service import errors
-from athena_session_provider.service.boto_errors import (
+from athena_session_provider.service.boto_errors import service_error, without_secrets
+from athena_session_provider.service.credential_errors import (
     BOTOCORE_ERRORS,
     CREDENTIAL_ANSWERS,
     credentials_error,
     local_error,
-    service_error,
-    without_secrets,
 )
 
 CLASSES = {
