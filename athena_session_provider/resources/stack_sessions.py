@@ -161,9 +161,13 @@ def note_used(session_id: Any) -> None:
 
 def _program() -> _Program:
     """Return what is known of the program that is running; several may run in one process."""
-    stack = pulumi.runtime.get_root_resource()
-    key = stack if stack is not None else pulumi.runtime.settings.get_monitor()
-    return _PROGRAMS.setdefault(key, _Program())
+    # One for each run of a program, also with Pulumi's mocks, which keep their root resource.
+    monitor = pulumi.runtime.settings.get_monitor()
+    if monitor is None:
+        return _Program()
+    if monitor not in _PROGRAMS:
+        _PROGRAMS[monitor] = _Program()
+    return _PROGRAMS[monitor]
 
 
 def _hash(value: Any) -> str:

@@ -96,9 +96,6 @@ def test_import_is_refused() -> None:
 
 def identities_of(declare: Callable[[], None], *, preview: bool = False) -> Recorder:
     """Run a program, and return the resources that it registered."""
-    # Mocks keep the root resource of the first program of a process, by which programs are told
-    # apart.
-    stack_sessions._PROGRAMS.clear()
     recorder = Recorder()
     set_mocks(recorder, project="project", stack="dev", preview=preview)
 
