@@ -16,7 +16,6 @@ from athena_session_provider import (
     EngineConfigurationArgs,
     Session,
 )
-from athena_session_provider.resources import stack_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
