@@ -53,6 +53,8 @@ class StackSessionsOperations:
             ConfigurationError: The region cannot be determined, or ``aws`` is wrong.
         """
         inputs = {name: news[name] for name in INPUTS if news.get(name) is not None}
+        for session_id in _used(inputs):
+            self._run.know(session_id)
         aws = inputs.get("aws") or {}
         if unknown not in (inputs.get("work_group"), aws):
             if not isinstance(aws, Mapping) or check_aws(aws, unknown):
@@ -65,15 +67,18 @@ class StackSessionsOperations:
 
     def changes(self, identity: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
         """Return the names of the changed inputs. None of them makes a new identity necessary."""
-        for session_id in news.get("used") or ():
-            self._run.know(str(session_id))
+        for session_id in _used(news):
+            self._run.know(session_id)
         try:
             # A session that moves to another place looks for its leftovers in this one, too.
             self._run.note_place(identity, self._athena(olds), str(olds.get("work_group", "")))
         except ConfigurationError as exc:
             self._warn(f"Could not look for sessions of interrupted creates. {exc}")
-        names = (*INPUTS, "region")
-        return [name for name in names if normal(olds.get(name)) != normal(news.get(name))]
+        names = ("sessions", *PLACE)
+        changed = [name for name in names if normal(olds.get(name)) != normal(news.get(name))]
+        # An id that is no longer used may stay in the state: its session has ended or is named.
+        added = set(_used(news)) - set(_used(olds))
+        return changed + ["used"] * bool(added)
 
     def create(self, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return a new identity, and the properties to store."""
@@ -95,6 +100,8 @@ class StackSessionsOperations:
         self._end_leftovers(identity, props)
 
     def _end_leftovers(self, identity: str, props: Mapping[str, Any]) -> None:
+        for session_id in _used(props):
+            self._run.know(session_id)
         athena = self._athena(props)
         account_id = props.get("account_id")
         if account_id is not None and athena.account_id not in (None, account_id):
@@ -133,3 +140,8 @@ class StackSessionsOperations:
         stored = {name: props[name] for name in (*INPUTS, "region") if name in props}
         account_id = self._athena(props).account_id
         return {**stored, "identity": identity, "account_id": account_id}
+
+
+def _used(props: Mapping[str, Any]) -> list[str]:
+    used = props.get("used")
+    return [str(session_id) for session_id in used] if isinstance(used, list) else []

@@ -311,14 +311,18 @@ class SessionLifecycle:
     ) -> tuple[StartedSession, str, Mapping[str, Any]]:
         """Call StartSession, without this package's tags if the service refuses them."""
         try:
-            started = self._retry(lambda: self._athena.start_session(request, token))
+            started = self._retry(
+                lambda: self._athena.start_session(request, token), "waiting to start"
+            )
         except (InvalidRequestError, AccessDeniedError) as refused:
             plain = without_own_tags(request)
             if plain == request or plain.get("Tags"):
                 raise
             token = client_request_token(identity, plain, generation)
             try:
-                started = self._retry(lambda: self._athena.start_session(plain, token))
+                started = self._retry(
+                    lambda: self._athena.start_session(plain, token), "waiting to start"
+                )
             except (InvalidRequestError, AccessDeniedError):
                 # The tags were not the reason.
                 raise refused from None
@@ -606,10 +610,10 @@ class SessionLifecycle:
     def _arn(self, session_id: str) -> str | None:
         return session_arn(self._athena, self._work_group, session_id)
 
-    def _retry(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T], purpose: str = "waiting") -> T:
         def waiting(error: AthenaSessionError) -> None:
             detail = error.answer.message if isinstance(error, ServiceError) else "no answer"
-            self._progress(f"waiting: {detail}")
+            self._progress(f"{purpose}: {detail}")
 
         return retry(call, self._deadline, waiting)
 

@@ -265,7 +265,7 @@ class _Checker:
             at_most = f"from {low} to {high}" if low else f"at most {high}"
             self.fail(path, f"{what}has {len(value)} characters, and may have {at_most}")
         elif pattern and not _pattern(pattern).fullmatch(value):
-            self.fail(path, f"{what}has to match {pattern}")
+            self.fail(path, f"{what}must match {pattern}")
         elif not pattern and (found := _CONTROL.search(value)):
             self.fail(path, f"{what}has the control character U+{ord(found.group()):04X}")
         elif shape.metadata.get("enum") and value not in shape.metadata["enum"]:

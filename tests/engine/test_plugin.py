@@ -577,7 +577,7 @@ def test_package_add_takes_the_plugin(yaml_stack: PluginStack) -> None:
     result = stack.run("package", "add", "../plugin/pulumi-resource-athena-session")
     assert "Successfully generated an SDK for the athena-session package" in result.output
     assert result.exit_code == 0 or "method Link not implemented" in result.output
-    (written,) = (stack.program_folder / "sdks").rglob("athena-session*")
+    (written,) = (stack.program_folder / "sdks").rglob("athena-session*.yaml")
     assert "athena-session" in written.read_text()
 
 

@@ -1,4 +1,4 @@
-"""The policy for whoever runs Pulumi, against the calls that a life of a stack makes."""
+"""The policy of the role that runs Pulumi, against the calls that a life of a stack makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 PROGRAM = """
 from athena_session_provider import Session
 
-for number in range(3):
+for number in range({count}):
     Session(f"session-{{number}}", work_group="spark", description="ours", tags={tags})
 """
 
@@ -26,15 +26,20 @@ for number in range(3):
 def test_every_permission_is_used_and_none_is_missing(
     stack: PulumiStack, emulator: Emulator
 ) -> None:
-    """Several sessions, changed tags, an end, a second life, a work group of the wrong kind.
+    """Several sessions, changed tags, a refresh, an end, one alone, a work group of the wrong kind.
 
     That no other operation is called anywhere, a unit test tells from the code.
     """
     emulator.update_settings(start_seconds=1.0)
-    first = PROGRAM.format(tags={"team": "data", "stage": "dev"})
+    first = PROGRAM.format(count=3, tags={"team": "data", "stage": "dev"})
     stack.write(first)
     stack.up()
-    stack.write(PROGRAM.format(tags={"team": "web"}))
+    stack.write(PROGRAM.format(count=3, tags={"team": "web"}))
+    stack.up()
+    stack.refresh()
+    stack.destroy()
+    # One that waits alone asks for itself.
+    stack.write(PROGRAM.format(count=1, tags={"team": "web"}))
     stack.up()
     stack.destroy()
     stack.write(f'{first}\nSession("sql", work_group="primary")\n')

@@ -83,7 +83,7 @@ def test_hostile_values_are_refused_by_property(stack: PulumiStack, emulator: Em
     for text in (
         "control character U+0007",
         "has 51201 characters",
-        "has to match [a-zA-Z0-9._-]{1,128}",
+        "must match [a-zA-Z0-9._-]{1,128}",
         "property triggers value",
         "is nested more than 32 deep",
         "must be a whole number from 1 to 480",
@@ -108,7 +108,7 @@ def test_odd_but_legal_values_arrive_as_they_are(stack: PulumiStack, emulator: E
     stack.write(ODD)
     stack.up()
     (session,) = emulator.live_sessions()
-    assert session.description == "rocket 🚀 ${stack.name} {{}}"
+    assert session.description.startswith("rocket 🚀 ${stack.name} {{}} [athena-session-provider ")
     configuration = session.parameters["EngineConfiguration"]
     assert configuration["SparkProperties"] == {"spark.x": "${y}"}
     stack.up("--expect-no-changes")

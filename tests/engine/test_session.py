@@ -79,7 +79,7 @@ Session("session", work_group="bad!", engine_configuration={"max_concurrent_dpus
         )
     )
     output = stack.fail("preview").output
-    assert "property work_group value {bad!} has a problem: has to match" in output
+    assert "property work_group value {bad!} has a problem: must match" in output
     assert "engine_configuration.max_concurrent_dpus" in output
     assert "is 1, and must be a whole number from 2 to 5000" in output
     assert "engine_configuration.dpus" in output

@@ -62,9 +62,11 @@ def test_of_two_runs_at_once_one_says_who_holds_the_lock(
     slow_stack: PulumiStack, slow: Emulator
 ) -> None:
     """It ends at once, and the other one is not disturbed."""
+    slow.update_settings(start_seconds=600.0)
     first = slow_stack.start(*UP)
     wait_until(lambda: live_ids(slow))
     second = slow_stack.fail(*UP)
+    slow.advance(600.0)
     assert "the stack is currently locked by 1 lock" in second.output
     assert re.search(rf"created by \w+@{os.uname().nodename} \(pid \d+\) at ", second.output)
     assert slow_stack.finish(first).exit_code == 0
@@ -172,4 +174,4 @@ def test_no_terminal_is_needed(stack: PulumiStack) -> None:
     assert "--yes" in asked.output
     stack.succeed("preview")
     plan = json.loads(stack.stdout("preview", "--json"))
-    assert plan["changeSummary"] == {"create": 2}
+    assert plan["changeSummary"] == {"create": 3}

@@ -6,7 +6,11 @@ async function main() {
     const stack = await LocalWorkspace.createOrSelectStack({
         stackName: "dev",
         projectName: "automation",
-        program: async () => require(process.argv[2]),
+        // Run anew by each command: Node keeps what a module exports, and would not run it again.
+        program: async () => {
+            delete require.cache[require.resolve(process.argv[2])];
+            return require(process.argv[2]);
+        },
     });
     await stack.setAllConfig(JSON.parse(process.env.STACK_CONFIG));
     const first = await stack.up();

@@ -53,8 +53,8 @@ def test_very_deep_values_are_refused(news: dict[str, Any]) -> None:
     [
         ("description", "bad\x07bell", "control character U+0007"),
         ("description", "x" * 1025, "has 1025 characters"),
-        ("work_group", "🚀", "has to match"),
-        ("work_group", "${aws.region}", "has to match"),
+        ("work_group", "🚀", "must match"),
+        ("work_group", "${aws.region}", "must match"),
         ("session_idle_timeout_in_minutes", math.nan, "not the number nan"),
         ("session_idle_timeout_in_minutes", float(2**53), "must be a whole number from"),
         ("session_idle_timeout_in_minutes", 1.5, "must be a whole number from"),
