@@ -108,7 +108,8 @@ def test_odd_but_legal_values_arrive_as_they_are(stack: PulumiStack, emulator: E
     stack.write(ODD)
     stack.up()
     (session,) = emulator.live_sessions()
-    assert session.description.startswith("rocket 🚀 ${stack.name} {{}} [athena-session-provider ")
+    mark = " [athena-session-provider "
+    assert str(session.description).startswith("rocket 🚀 ${stack.name} {{}}" + mark)
     configuration = session.parameters["EngineConfiguration"]
     assert configuration["SparkProperties"] == {"spark.x": "${y}"}
     stack.up("--expect-no-changes")
