@@ -193,7 +193,7 @@ def test_missing_capacity_is_waited_out(
     athena.failures["StartSession"] = [kind(answer("X", "Maximum allowed sessions"))] * 20
     shown: list[str] = []
     start(athena, shown=shown)
-    assert shown[0] == "waiting: Maximum allowed sessions"
+    assert shown[0] == "waiting to start: Maximum allowed sessions"
     assert athena.calls.count("StartSession") == 21
 
 
