@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from athena_session_provider.emulator import Emulator
 
 START_SECONDS = 60.0
-KILLS = 3
 """How long the interrupted create would have taken."""
+KILLS = 3
+"""How often a kill is tried that is to leave a session."""
 
 YES = ("--yes", "--skip-preview")
 
