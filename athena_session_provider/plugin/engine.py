@@ -70,8 +70,6 @@ class Engine:
 
         disconnected = threading.Event()
 
-        disconnected = threading.Event()
-
         def changed(state: Any) -> None:
             if state is grpc.ChannelConnectivity.READY:
                 disconnected.clear()

@@ -62,7 +62,7 @@ class BotoAthena:
 
     @property
     def account_id(self) -> str | None:
-        """The account of the credentials, asked for once; None where it cannot be had.
+        """The account of the credentials, determined once; None if it cannot be determined.
 
         Raises CredentialsError or MissingCredentialsError for want of credentials.
         """
@@ -76,7 +76,7 @@ class BotoAthena:
 
         Raises:
             AccountNotAllowedError: The account is not allowed, or cannot be found out.
-            CredentialsError: The credentials cannot be had.
+            CredentialsError: The credentials cannot be obtained.
             MissingCredentialsError: There are none.
         """
         if is_restricted(self._settings):

@@ -385,7 +385,7 @@ def credentials_error(
     source: str = "",
     endpoint: str = "",
 ) -> errors.AthenaSessionError:
-    """Return the error of this package for credentials that cannot be had.
+    """Return the error of this package for credentials that cannot be obtained.
 
     An answer of STS or SSO that is worth repeating stays one: throttled, or HTTP 5xx.
 

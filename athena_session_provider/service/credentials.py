@@ -346,7 +346,7 @@ class AwsSession(Session):
         """Return the credentials, fetched and fresh.
 
         Raises:
-            CredentialsError: They cannot be had; the message says what to do.
+            CredentialsError: They cannot be obtained; the message says what to do.
             MissingCredentialsError: There are none.
         """
         with self.translated():

@@ -84,7 +84,7 @@ class MissingCredentialsError(ConfigurationError):
 
 
 class CredentialsError(ConfigurationError):
-    """Credentials are set up, and cannot be had: refused, expired, or a person has to do something.
+    """Configured credentials cannot be obtained: refused, expired, or a login is needed.
 
     The message says where they come from and what to run.
     """

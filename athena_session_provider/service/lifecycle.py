@@ -447,7 +447,7 @@ class SessionLifecycle:
             return None
         except (ServiceError, EndpointUnreachableError) as exc:
             return str(exc)
-        if endpoint.url and endpoint.token:
+        if endpoint.ready:
             return None
         return "GetSessionEndpoint returned no token."
 

@@ -13,7 +13,7 @@ INSTEAD = {
     r'"""Give ': "Return",
     r"all the same": "nevertheless, anyway",
     r"as the one who": "as",
-    r"(?:can|could|to|is|are|be) (?:not )?be had|is had": "be determined, is available",
+    r"(?:cannot|can|could|to|is|are|be) (?:not )?be had|is had": "be determined, is available",
     r"(?:is|are|was|were|be) told": "a warning is logged, is reported",
     r"do(?:es)? not do[.:;]|will not do": "is invalid",
     r"for ever\b": "always, permanently",
